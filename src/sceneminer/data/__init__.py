@@ -1,0 +1,1 @@
+"""One vocabulary for every data set: Log, Rig, Frame, Track, HdMap, Clip."""
