@@ -1,0 +1,1 @@
+"""The index: its tables, search by text and example, filters, hardness."""

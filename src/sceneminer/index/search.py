@@ -1,0 +1,209 @@
+"""Search: text, an example or nothing, and a filter, to time intervals with a score and its parts."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Float
+from numpy import ndarray
+
+from sceneminer.index.errors import IndexFault, QueryError
+from sceneminer.index.store import Store
+from sceneminer.index.where import Filter, parse_where, quote
+
+MAX_TOP = 10_000
+MAX_TEXT = 1000
+_SHOWN = [
+    "clip_id",
+    "log_id",
+    "log_name",
+    "start_us",
+    "end_us",
+    "risk_camera",
+    "risk_tracks",
+    "risk_tracks_agent",
+    "risk_tracks_category",
+    "risk_tracks_time_us",
+    "risk_tracks_measure",
+    "risk_tracks_value",
+    "ambiguity",
+    "rarity",
+    "hardness",
+    "location",
+]
+
+TextEncoder = Callable[[list[str]], Float[ndarray, "n e"]]
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A time interval of one log, with its score and the parts behind it."""
+
+    log_id: str
+    log_name: str
+    start_us: int
+    end_us: int
+    score: float
+    best_clip_id: str
+    clip_ids: tuple[str, ...]
+    parts: dict[str, Any] = field(default_factory=dict)
+    """Of the best clip: similarity, hardness, risk and its explanation; a part that is null is None."""
+
+
+@dataclass(frozen=True)
+class Index:
+    """A handle on an index folder; reading it needs no model except to encode a text."""
+
+    folder: Path
+    store: Store = field(compare=False, repr=False)
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        return self.store.manifest()
+
+
+def open_index(folder: Path | str) -> Index:
+    """Open an index for reading. IndexFault where there is none, or its format is another."""
+    return Index(Path(folder), Store.open(Path(folder)))
+
+
+def search(
+    index: Index,
+    text: str | None = None,
+    *,
+    like: str | None = None,
+    where: str | None = None,
+    top: int = 10,
+    encode_text: TextEncoder | None = None,
+) -> tuple[Hit, ...]:
+    """The ``top`` intervals nearest to a text or to a clip (or, with neither, the hardest), under a filter.
+
+    ``top`` counts intervals after merging. ``encode_text`` defaults to the text tower named in the index. QueryError
+    for a query that is empty, too long, names an unknown clip or filters on what is not allowed.
+    """
+    if not 1 <= top <= MAX_TOP:
+        raise QueryError(f"expected top between 1 and {MAX_TOP}, found {top}")
+    if text is not None and like is not None:
+        raise QueryError("expected a text or a clip to be like, found both")
+    condition = None if where is None else parse_where(where)
+    if text is None and like is None:
+        if condition is None:
+            raise QueryError("expected a text, a clip to be like, or a filter; found none")
+        return hardest(index, where=where, top=top)
+    vector, excluded = _query_vector(index, text, like, encode_text)
+    filters = [part for part in (condition.sql if condition else None, excluded) if part]
+    sql = " AND ".join(f"({part})" for part in filters) or None
+
+    def fetch(limit: int) -> pa.Table:
+        rows = index.store.nearest(vector, columns=_SHOWN, where=sql, limit=limit)
+        similarity = 1.0 - rows["_distance"].to_numpy()
+        return rows.drop_columns(["_distance"]).append_column("similarity", pa.array(similarity))
+
+    return _intervals(index, fetch, score="similarity", top=top)
+
+
+def hardest(index: Index, *, where: str | None = None, top: int = 10) -> tuple[Hit, ...]:
+    """The ``top`` intervals of highest hardness, under a filter. IndexFault until hardness has been refreshed."""
+    if not 1 <= top <= MAX_TOP:
+        raise QueryError(f"expected top between 1 and {MAX_TOP}, found {top}")
+    if "hardness" not in index.manifest:
+        raise IndexFault("expected hardness in this index, found none yet; run sceneminer index optimize")
+    condition = Filter("", "true") if where is None else parse_where(where)
+    rows = index.store.read("clips", columns=_SHOWN, where=f"hardness IS NOT NULL AND ({condition.sql})")
+    order = np.lexsort((np.array(rows["clip_id"].to_pylist(), dtype=str), -rows["hardness"].to_numpy()))
+    rows = rows.take(pa.array(order))
+    return _intervals(index, lambda limit: rows.slice(0, limit), score="hardness", top=top)
+
+
+def _query_vector(
+    index: Index, text: str | None, like: str | None, encode_text: TextEncoder | None
+) -> tuple[ndarray, str | None]:
+    """The vector to be near to, and a condition that leaves out the example itself."""
+    if like is not None:
+        columns = ["log_id", "start_us", "end_us", "embedding"]
+        rows = index.store.read("clips", columns=columns, where=f"clip_id = {quote(like)}").to_pylist()
+        if not rows:
+            raise QueryError(f"expected the id of a clip in this index, found {like!r}")
+        if rows[0]["embedding"] is None:
+            raise QueryError(f"expected a clip with images, found none in {like}")
+        own = f"log_id = {quote(rows[0]['log_id'])}"
+        overlaps = f"start_us < {rows[0]['end_us']} AND end_us > {rows[0]['start_us']}"
+        return np.asarray(rows[0]["embedding"], np.float32), f"NOT ({own} AND {overlaps})"
+    assert text is not None
+    if not text.strip() or len(text) > MAX_TEXT:
+        raise QueryError(f"expected a text of 1 to {MAX_TEXT} characters, found {len(text.strip())}")
+    encode = encode_text or text_encoder(index)
+    return np.asarray(encode([text])[0], np.float32), None
+
+
+def text_encoder(index: Index) -> TextEncoder:
+    """The text side of the tower that made this index's embeddings."""
+    from sceneminer.model.tower import load_tower
+
+    model = index.manifest.get("model")
+    if not model:
+        raise IndexFault("expected an index with embeddings, found one without images; search it by filter")
+    tower = load_tower(model["tower"], dtype="fp32")
+    if tower.space != model["space"]:
+        raise IndexFault(f"expected text space {model['space']}, found {tower.space} in {model['tower']}")
+
+    def encode(texts: list[str]) -> ndarray:
+        return tower.encode_texts(texts).float().numpy()
+
+    return encode
+
+
+def _intervals(index: Index, fetch: Callable[[int], pa.Table], *, score: str, top: int) -> tuple[Hit, ...]:
+    """Merge neighbouring clips of a log, fetching more until ``top`` intervals stand or nothing is left."""
+    stride_us = int(index.manifest.get("mining", {}).get("stride_us", 1_000_000))
+    limit = 4 * top
+    while True:
+        rows = fetch(limit)
+        hits = _merge(rows.to_pylist(), score=score, stride_us=stride_us)
+        if len(hits) >= top or rows.num_rows < limit:
+            return tuple(hits[:top])
+        limit *= 2
+
+
+def _merge(rows: list[dict[str, Any]], *, score: str, stride_us: int) -> list[Hit]:
+    """Same-log clips that overlap or lie no further apart than the stride become one interval with the best score."""
+    groups: list[list[dict[str, Any]]] = []
+    for row in sorted(rows, key=lambda r: (r["log_id"], r["start_us"])):
+        last = groups[-1] if groups else None
+        if last and last[-1]["log_id"] == row["log_id"] and row["start_us"] - last[-1]["start_us"] <= stride_us:
+            last.append(row)
+        else:
+            groups.append([row])
+    hits = [_hit(group, score) for group in groups]
+    return sorted(hits, key=lambda hit: (-hit.score, hit.log_id, hit.start_us))
+
+
+def _hit(group: list[dict[str, Any]], score: str) -> Hit:
+    best = max(group, key=lambda row: (row[score], row["clip_id"]))
+    camera = best["risk_camera"]
+    return Hit(
+        log_id=best["log_id"],
+        log_name=best["log_name"],
+        start_us=min(row["start_us"] for row in group),
+        end_us=max(row["end_us"] for row in group),
+        score=float(best[score]),
+        best_clip_id=best["clip_id"],
+        clip_ids=tuple(row["clip_id"] for row in group),
+        parts={
+            "similarity": best.get("similarity"),
+            "hardness": best["hardness"],
+            "risk": camera if camera is not None else best["risk_tracks"],
+            "risk_source": "camera" if camera is not None else "tracks" if best["risk_tracks"] is not None else None,
+            "risk_agent": best["risk_tracks_agent"],
+            "risk_category": best["risk_tracks_category"],
+            "risk_time_us": best["risk_tracks_time_us"],
+            "risk_measure": best["risk_tracks_measure"],
+            "risk_value": best["risk_tracks_value"],
+            "ambiguity": best["ambiguity"],
+            "rarity": best["rarity"],
+            "location": best["location"],
+        },
+    )

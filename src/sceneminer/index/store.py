@@ -1,0 +1,195 @@
+"""The one place that knows LanceDB: tables in, tables out, nearest vectors, upkeep.
+
+Filters arrive as text that ``where`` or this package wrote; nothing a user typed is passed on as it is.
+"""
+
+import fcntl
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import lancedb
+import pyarrow as pa
+from lancedb.index import IvfRq
+from numpy import ndarray
+
+from sceneminer.index.errors import IndexFault, WriterBusyError
+from sceneminer.index.schema import FORMAT_VERSION, TABLES, UNIT_TABLES, schema_of
+
+ANN_FROM_ROWS = 50_000
+"""Below this many clips every search is exact."""
+EXACT_BELOW_SHARE = 0.05
+"""A filter that keeps less than this share of clips is answered by the exact scan: ANN loses recall there."""
+SMALL_FRAGMENTS = 24
+"""Commits of a table after which its small files are merged."""
+
+
+class Store:
+    """Tables of one index folder."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self._db = lancedb.connect(str(folder), read_consistency_interval=timedelta(0))
+        self._open: dict[str, Any] = {}
+        self._appends: dict[str, int] = {}
+
+    @staticmethod
+    def exists(folder: Path) -> bool:
+        return (folder / "clips.lance").is_dir() and (folder / "manifest.lance").is_dir()
+
+    @classmethod
+    def create(cls, folder: Path, *, embed_dim: int) -> "Store":
+        """Empty tables in a new or empty folder; finishes what an interrupted creation left."""
+        folder.mkdir(parents=True, exist_ok=True)
+        store = cls(folder)
+        for name in TABLES:
+            if not (folder / f"{name}.lance").is_dir():
+                store._db.create_table(name, schema=schema_of(name, embed_dim))
+        store.set_manifest({"format_version": FORMAT_VERSION, "embed_dim": embed_dim})
+        return store
+
+    @classmethod
+    def open(cls, folder: Path) -> "Store":
+        """An existing index; IndexFault if there is none or its format is not ours."""
+        if not cls.exists(folder):
+            raise IndexFault(f"expected a sceneminer index at {folder}, found none; make one with sceneminer mine")
+        store = cls(folder)
+        found = store.manifest().get("format_version")
+        if found != FORMAT_VERSION:
+            raise IndexFault(f"expected index format {FORMAT_VERSION}, found {found} at {folder}")
+        return store
+
+    def _table(self, name: str) -> Any:
+        if name not in self._open:
+            self._open[name] = self._db.open_table(name)
+        return self._open[name]
+
+    # manifest
+
+    def manifest(self) -> dict[str, Any]:
+        rows = self._table("manifest").to_arrow().to_pylist()
+        return {row["key"]: json.loads(row["value"]) for row in rows}
+
+    def set_manifest(self, entries: dict[str, Any]) -> None:
+        rows = pa.table(
+            {"key": list(entries), "value": [json.dumps(v, sort_keys=True) for v in entries.values()]},
+            schema=schema_of("manifest", 0),
+        )
+        merge = self._table("manifest").merge_insert("key")
+        merge.when_matched_update_all().when_not_matched_insert_all().execute(rows)
+
+    # rows
+
+    def rows(self, name: str, where: str | None = None) -> int:
+        return self._table(name).count_rows(where)
+
+    def read(
+        self, name: str, *, columns: list[str] | None = None, where: str | None = None, limit: int | None = None
+    ) -> pa.Table:
+        return self._table(name).to_lance().to_table(columns=columns, filter=where, limit=limit)
+
+    def iter_batches(self, name: str, *, columns: list[str], rows: int = 8192) -> Iterator[pa.RecordBatch]:
+        yield from self._table(name).to_lance().to_batches(columns=columns, batch_size=rows)
+
+    def append(self, name: str, rows: pa.Table) -> None:
+        """One transaction. Small files are merged as they pile up, a few at a time, in bounded memory."""
+        if rows.num_rows == 0:
+            return
+        self._table(name).add(rows)
+        self._appends[name] = self._appends.get(name, 0) + 1
+        if self._appends[name] % SMALL_FRAGMENTS == 0:
+            self.compact(name)
+
+    def delete(self, name: str, where: str) -> int:
+        before = self.rows(name)
+        self._table(name).delete(where)
+        return before - self.rows(name)
+
+    def merge_columns(self, name: str, key: str, rows: pa.Table) -> None:
+        """Overwrite some columns of existing rows, in one transaction."""
+        self._table(name).merge_insert(key).when_matched_update_all().execute(rows)
+
+    def upsert(self, name: str, key: str, rows: pa.Table) -> None:
+        merge = self._table(name).merge_insert(key)
+        merge.when_matched_update_all().when_not_matched_insert_all().execute(rows)
+
+    # units
+
+    def committed_units(self) -> set[str]:
+        units: set[str] = set()
+        for name in ("clips", "empty_units"):
+            for batch in self.iter_batches(name, columns=["unit_id"], rows=65536):
+                units.update(batch.column(0).unique().to_pylist())
+        return units
+
+    def drop_uncommitted(self, committed: set[str]) -> int:
+        """Remove rows of units that never reached ``clips``; returns how many."""
+        dropped = 0
+        for name in UNIT_TABLES:
+            present: set[str] = set()
+            for batch in self.iter_batches(name, columns=["unit_id"], rows=65536):
+                present.update(batch.column(0).unique().to_pylist())
+            for unit in sorted(present - committed):
+                dropped += self.delete(name, f"unit_id = '{unit}'")
+        return dropped
+
+    # vectors
+
+    def nearest(
+        self, vector: ndarray, *, columns: list[str], where: str | None, limit: int, exact: bool = False
+    ) -> pa.Table:
+        """Rows by cosine distance of ``embedding``, nearest first, with ``_distance``; rows without one are left out."""
+        has = "stream_fingerprint IS NOT NULL"
+        condition = has if where is None else f"({has}) AND ({where})"
+        query = self._table("clips").search(vector, vector_column_name="embedding")
+        query = (
+            query.distance_type("cosine").where(condition, prefilter=True).limit(limit).select([*columns, "_distance"])
+        )
+        if exact or not self.has_ann() or self._is_narrow(where):
+            query = query.bypass_vector_index()
+        else:
+            query = query.nprobes(24).refine_factor(5)
+        return query.to_arrow()
+
+    def has_ann(self) -> bool:
+        return any(index.columns == ["embedding"] for index in self._table("clips").list_indices())
+
+    def _is_narrow(self, where: str | None) -> bool:
+        return where is not None and self.rows("clips", where) < EXACT_BELOW_SHARE * self.rows("clips")
+
+    # upkeep
+
+    def compact(self, name: str) -> None:
+        """Merge small files and forget versions older than an hour (readers keep theirs until then)."""
+        dataset = self._table(name).to_lance()
+        dataset.optimize.compact_files(target_rows_per_fragment=262_144, num_threads=1, batch_size=1024)
+        dataset.cleanup_old_versions(older_than=timedelta(hours=1))
+
+    def optimize(self, *, ann_from_rows: int = ANN_FROM_ROWS) -> bool:
+        """Compact all tables and build or refresh the vector index where it is due; True if there is one."""
+        for name in TABLES:
+            self.compact(name)
+        self._open.clear()
+        table = self._table("clips")
+        if self.rows("clips", "stream_fingerprint IS NOT NULL") < ann_from_rows:
+            return False
+        if self.has_ann():
+            table.optimize(cleanup_older_than=timedelta(hours=1))
+        else:
+            table.create_index(vector_column_name="embedding", config=IvfRq(distance_type="cosine"))
+        return True
+
+
+@contextmanager
+def writer_lock(folder: Path) -> Iterator[None]:
+    """Hold the index for writing; WriterBusyError at once if another process does. The lock dies with its process."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".writer.lock").open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise WriterBusyError(f"expected to be the only writer of {folder}, found another one at work") from error
+        yield

@@ -1,0 +1,200 @@
+"""Filters: ``risk > 0.6 and tag.rain > 0.5`` parsed by sqlglot, checked node by node, and written anew.
+
+No text of the user's reaches the engine: what runs is emitted here from the checked tree, with numbers printed as
+numbers and strings quoted by us. Names outside the allow-list are refused by name. Comparisons with null never match.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
+
+from sceneminer.index.errors import QueryError
+from sceneminer.labels.prompts import TAGS
+
+Kind = Literal["number", "text", "bool"]
+MAX_LENGTH = 4000
+MAX_NODES = 400
+MAX_DEPTH = 60
+RISK_RULE = "risk is risk_camera where a trained risk head made it, else risk_tracks, else null"
+
+_NUMBERS = (
+    "risk_tracks",
+    "risk_camera",
+    "ambiguity",
+    "rarity",
+    "hardness",
+    "ego_speed_mps",
+    "ego_distance_m",
+    "start_us",
+    "end_us",
+    "images",
+    "images_masked",
+    "cameras",
+    "risk_tracks_value",
+    "risk_tracks_time_us",
+)
+_TEXTS = (
+    "clip_id",
+    "log_id",
+    "dataset",
+    "location",
+    "split",
+    "risk_tracks_agent",
+    "risk_tracks_category",
+    "risk_tracks_measure",
+)
+_COLUMNS: dict[str, tuple[str, Kind]] = {
+    "risk": ("coalesce(risk_camera, risk_tracks)", "number"),
+    "log": ("log_name", "text"),
+    **{name: (name, "number") for name in _NUMBERS},
+    **{name: (name, "text") for name in _TEXTS},
+    **{f"tag.{tag}": (f"tag_{tag}", "number") for tag in TAGS},
+    **{f"label_tag.{tag}": (f"label_tag_{tag}", "bool") for tag in TAGS},
+}
+_COMPARISONS = {exp.GT: ">", exp.GTE: ">=", exp.LT: "<", exp.LTE: "<=", exp.EQ: "=", exp.NEQ: "!="}
+_ARITHMETIC = {exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.Div: "/"}
+
+
+@dataclass(frozen=True)
+class Filter:
+    """A checked filter: what the user wrote and what runs."""
+
+    text: str
+    sql: str
+
+
+def column_names() -> tuple[str, ...]:
+    """Every name a filter may use."""
+    return tuple(_COLUMNS)
+
+
+def parse_where(text: str) -> Filter:
+    """A filter ready to run, or a QueryError that names the column, function or syntax that is not allowed."""
+    if len(text) > MAX_LENGTH:
+        raise QueryError(f"expected a filter of at most {MAX_LENGTH} characters, found {len(text)}")
+    try:
+        statements = sqlglot.parse(f"SELECT 1 WHERE {text}", read="postgres")
+    except (SqlglotError, RecursionError) as error:
+        raise QueryError(f"expected a filter such as risk > 0.6 and tag.rain > 0.5, found {text!r}") from error
+    select = statements[0] if len(statements) == 1 else None
+    if not isinstance(select, exp.Select) or set(_present(select)) != {"expressions", "where"}:
+        raise QueryError(f"expected one condition and nothing else, found {text!r}")
+    condition = select.args["where"].this
+    nodes = sum(1 for _ in condition.walk())
+    if nodes > MAX_NODES:
+        raise QueryError(f"expected a filter of at most {MAX_NODES} parts, found {nodes}")
+    return Filter(text, _condition(condition, 0))
+
+
+def quote(value: str) -> str:
+    """A string literal for the engine."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _present(node: exp.Expression) -> list[str]:
+    return [key for key, value in node.args.items() if value not in (None, [], False)]
+
+
+def _condition(node: exp.Expression, depth: int) -> str:
+    if depth > MAX_DEPTH:
+        raise QueryError(f"expected at most {MAX_DEPTH} nested conditions")
+    if isinstance(node, exp.Paren):
+        return _condition(node.this, depth + 1)
+    if isinstance(node, exp.And | exp.Or):
+        word = "AND" if isinstance(node, exp.And) else "OR"
+        return f"({_condition(node.left, depth + 1)} {word} {_condition(node.right, depth + 1)})"
+    if isinstance(node, exp.Not):
+        return f"(NOT {_condition(node.this, depth + 1)})"
+    if isinstance(node, exp.Is):
+        return _is(node, depth)
+    for kind, sign in _COMPARISONS.items():
+        if type(node) is kind:
+            return _compare(node.left, sign, node.right, depth)
+    if isinstance(node, exp.Between):
+        low = _compare(node.this, ">=", node.args["low"], depth)
+        return f"({low} AND {_compare(node.this, '<=', node.args['high'], depth)})"
+    if isinstance(node, exp.In) and node.expressions and not node.args.get("query"):
+        options = [_compare(node.this, "=", option, depth) for option in node.expressions]
+        return "(" + " OR ".join(options) + ")"
+    if isinstance(node, exp.Like):
+        (left, kind), (right, other) = _value(node.this, depth), _value(node.expression, depth)
+        if kind == other == "text" and isinstance(node.expression, exp.Literal):
+            return f"({left} LIKE {right})"
+        raise QueryError(f"expected like between a text column and a text, found {node.sql()}")
+    if isinstance(node, exp.Column | exp.Boolean):
+        sql, kind = _value(node, depth)
+        if kind == "bool":
+            return sql
+        raise QueryError(f"expected a comparison such as {node.sql()} > 0.5, found {node.sql()} alone")
+    raise QueryError(f"expected comparisons joined by and, or, not; found {_name(node)}")
+
+
+def _is(node: exp.Is, depth: int) -> str:
+    sql, kind = _value(node.this, depth)
+    if isinstance(node.expression, exp.Null):
+        return f"({sql} IS NULL)"
+    if isinstance(node.expression, exp.Boolean) and kind == "bool":
+        return f"({sql} = {'true' if node.expression.this else 'false'})"
+    raise QueryError(f"expected is null or is not null, found {node.sql()}")
+
+
+def _compare(left: exp.Expression, sign: str, right: exp.Expression, depth: int) -> str:
+    (a, kind_a), (b, kind_b) = _value(left, depth + 1), _value(right, depth + 1)
+    if kind_a != kind_b:
+        raise QueryError(f"expected the same type on both sides of {sign}, found {left.sql()} and {right.sql()}")
+    if kind_a == "bool" and sign not in ("=", "!="):
+        raise QueryError(f"expected = or != between true and false, found {sign}")
+    return f"({a} {sign} {b})"
+
+
+def _value(node: exp.Expression, depth: int) -> tuple[str, Kind]:
+    if depth > MAX_DEPTH:
+        raise QueryError(f"expected at most {MAX_DEPTH} nested terms")
+    if isinstance(node, exp.Paren):
+        return _value(node.this, depth + 1)
+    if isinstance(node, exp.Column):
+        return _column(node)
+    if isinstance(node, exp.Literal):
+        return (quote(node.this), "text") if node.is_string else (_number(node.this), "number")
+    if isinstance(node, exp.Boolean):
+        return ("true" if node.this else "false"), "bool"
+    if isinstance(node, exp.Neg | exp.Abs):
+        sql, kind = _value(node.this, depth + 1)
+        if kind == "number":
+            return (f"(-{sql})" if isinstance(node, exp.Neg) else f"abs({sql})"), "number"
+    for operator, sign in _ARITHMETIC.items():
+        if type(node) is operator:
+            (a, kind_a), (b, kind_b) = _value(node.left, depth + 1), _value(node.right, depth + 1)
+            if kind_a == kind_b == "number":
+                return f"({a} {sign} {b})", "number"
+    raise QueryError(f"expected a column, a number or a text, found {_name(node)}")
+
+
+def _column(node: exp.Column) -> tuple[str, Kind]:
+    parts = [part.name for part in node.parts]
+    name = ".".join(parts).lower()
+    if name not in _COLUMNS:
+        known = ", ".join(n for n in _COLUMNS if not n.startswith(("tag.", "label_tag.")))
+        raise QueryError(f"unknown column {name!r}; expected one of {known}, tag.NAME or label_tag.NAME")
+    return _COLUMNS[name]
+
+
+def _number(text: str) -> str:
+    try:
+        value = float(text)
+    except ValueError as error:
+        raise QueryError(f"expected a number, found {text!r}") from error
+    if value != value or value in (float("inf"), float("-inf")):
+        raise QueryError(f"expected a finite number, found {text!r}")
+    return str(int(text)) if text.isdigit() and len(text) < 19 else repr(value)
+
+
+def _name(node: exp.Expression) -> str:
+    if isinstance(node, exp.Anonymous):
+        return f"function {node.name!r}"
+    if isinstance(node, exp.Func):
+        return f"function {node.sql_name().lower()!r}"
+    return f"{type(node).__name__.lower()} {node.sql()[:80]!r}"

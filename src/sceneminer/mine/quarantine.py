@@ -1,0 +1,67 @@
+"""``quarantine.jsonl``: every file, clip and log that could not be used, with the reason; the same after any rerun."""
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True, order=True)
+class Quarantined:
+    """One line: what was left out, and why."""
+
+    log_id: str
+    unit_id: str
+    """Empty for a whole log."""
+    what: Literal["image", "clip", "log"]
+    subject: str
+    """File name relative to the media root, clip id, or log name."""
+    kind: str
+    reason: str
+
+
+class Quarantine:
+    """The file of one index. Lines are kept sorted and unique, and replaced as a whole for a unit mined again."""
+
+    def __init__(self, folder: Path):
+        self.path = folder / "quarantine.jsonl"
+        self.lines: set[Quarantined] = set(_read(self.path))
+
+    def replace(self, owners: Iterable[tuple[str, str]], lines: Iterable[Quarantined]) -> None:
+        """Forget what was said of these (log_id, unit_id) pairs and say this instead; written atomically."""
+        gone = set(owners)
+        kept = {line for line in self.lines if (line.log_id, line.unit_id) not in gone}
+        new = kept | set(lines)
+        if new != self.lines:
+            self.lines = new
+            _write(self.path, sorted(new))
+
+    def units(self) -> set[str]:
+        return {line.unit_id for line in self.lines if line.unit_id}
+
+    def count(self, what: str) -> int:
+        return sum(line.what == what for line in self.lines)
+
+
+def _read(path: Path) -> list[Quarantined]:
+    if not path.exists():
+        return []
+    lines = []
+    for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            lines.append(Quarantined(**json.loads(text)))
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"expected lines written by sceneminer in {path}, found line {number}: {error}") from error
+    return lines
+
+
+def _write(path: Path, lines: list[Quarantined]) -> None:
+    temporary = path.with_suffix(".jsonl.new")
+    with temporary.open("w", encoding="utf-8") as handle:
+        for line in lines:
+            handle.write(json.dumps(asdict(line), ensure_ascii=False) + "\n")
+        handle.flush()
+        os.fsync(handle.fileno())
+    temporary.replace(path)

@@ -1,0 +1,59 @@
+"""Units of work: at most ten minutes of one log, with an id that depends on what is mined and how, not on paths."""
+
+import hashlib
+from dataclasses import dataclass
+
+from sceneminer.data.clip import Clip, clips_of
+from sceneminer.data.log import Log
+
+UNIT_US = 600_000_000
+
+
+@dataclass(frozen=True)
+class MiningPlan:
+    """How logs are cut and what counts as a usable clip; the same for a whole index."""
+
+    stride_us: int = 1_000_000
+    length_us: int = 2_000_000
+    min_cameras: int = 1
+    cameras: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if not 100_000 <= self.stride_us <= self.length_us <= 60_000_000:
+            raise ValueError(
+                "expected 0.1 s ≤ stride ≤ length ≤ 60 s, found "
+                f"stride {self.stride_us / 1e6} s and length {self.length_us / 1e6} s"
+            )
+        if self.min_cameras < 1:
+            raise ValueError(f"expected at least one camera a clip, found --min-cameras {self.min_cameras}")
+
+
+@dataclass(frozen=True, eq=False)
+class Unit:
+    """Clips of one log that start within one span of at most ten minutes."""
+
+    unit_id: str
+    log: Log
+    clips: tuple[Clip, ...]
+    start_us: int
+    end_us: int
+    """Frames and agents with start_us ≤ time < end_us belong to this unit; the last unit of a log has its end too."""
+
+
+def units_of(log: Log, plan: MiningPlan, *, stream_fingerprint: str) -> tuple[Unit, ...]:
+    """The units of a log, in time order."""
+    clips = clips_of(log, stride_us=plan.stride_us, length_us=plan.length_us)
+    units = []
+    for first_us in range(log.start_us, clips[-1].start_us + 1, UNIT_US):
+        inside = tuple(clip for clip in clips if first_us <= clip.start_us < first_us + UNIT_US)
+        last = bool(inside) and inside[-1] is clips[-1]
+        if inside:
+            end_us = log.end_us + 1 if last else first_us + UNIT_US
+            units.append(Unit(_unit_id(log, plan, stream_fingerprint, first_us), log, inside, first_us, end_us))
+    return tuple(units)
+
+
+def _unit_id(log: Log, plan: MiningPlan, stream_fingerprint: str, first_us: int) -> str:
+    cameras = ",".join(sorted(log.cameras()))
+    parts = (log.log_id, cameras, plan.stride_us, plan.length_us, plan.min_cameras, stream_fingerprint, first_us)
+    return hashlib.sha256("|".join(map(str, parts)).encode()).hexdigest()[:24]
