@@ -1,0 +1,168 @@
+"""Criticality measures between ego and each agent: what each means, and how it is computed.
+
+Sources: TTC Hayward 1972; DRAC Cooper & Ferguson 1976; THW Vogel 2003; TTCE and DCE Eggert 2014; the catalogue of
+Westhofen et al., "Criticality Metrics for Automated Driving", 2023. All are in the plane, between rectangles.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Bool, Float
+from numpy import ndarray
+
+from sceneminer.labels.bodies import Bodies, overlap_m, roll_out
+from sceneminer.labels.contact import closest_encounter, turning_contact_s
+
+HORIZON_S = 4.0
+"""How far a roll-out at constant turn rate and velocity is believed at all."""
+REACH_M = 1.5
+"""Agents whose swept rectangle stays further from ego's than this meet nobody."""
+DRAC_CAP_MPS2 = 20.0
+"""Twice what tyres can do; rectangles that touch now would need infinitely much."""
+_DEPTH_WINDOW_S = 1.0
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What one number means."""
+
+    name: str
+    unit: str
+    riskier: Literal["lower", "higher"]
+    horizon_s: float
+    """How far ahead it looks; beyond that it is NaN (or 0, as ``nan_rule`` says)."""
+    nan_rule: str
+    meaning: str
+
+
+MEASURES: tuple[Measure, ...] = (
+    Measure(
+        "ttc_s",
+        "s",
+        "lower",
+        HORIZON_S,
+        "NaN where the agent is absent or the rectangles do not touch within the horizon",
+        "Time to first touch of the oriented rectangles if both keep velocity and yaw (exact). 0: they overlap.",
+    ),
+    Measure(
+        "ttc_turn_s",
+        "s",
+        "lower",
+        HORIZON_S,
+        "NaN where the agent is absent or the rectangles do not touch within the horizon",
+        "Time to first touch if both keep speed and turn rate.",
+    ),
+    Measure(
+        "drac_mps2",
+        "m/s²",
+        "higher",
+        HORIZON_S,
+        "NaN where the agent is absent; 0 where no touch is predicted; at most DRAC_CAP_MPS2",
+        "Constant relative deceleration that just avoids the touch of ttc_turn_s: |Δv| / (2 TTC), for a lead Δv²/(2 gap).",
+    ),
+    Measure(
+        "ttce_s",
+        "s",
+        "lower",
+        HORIZON_S,
+        "NaN where the agent is absent or never comes within REACH_M",
+        "Time until the rectangles are closest if both keep speed and turn rate; ttc_turn_s where they touch.",
+    ),
+    Measure(
+        "dce_m",
+        "m",
+        "lower",
+        HORIZON_S,
+        "NaN where the agent is absent or never comes within REACH_M",
+        "Gap between the rectangles at that time; 0 where they touch.",
+    ),
+    Measure(
+        "thw_s",
+        "s",
+        "lower",
+        HORIZON_S,
+        "NaN unless the agent drives ahead in ego's path in ego's direction and ego is faster than 3 m/s",
+        "Time headway: gap along ego's path over ego's speed.",
+    ),
+)
+MEASURE_NAMES: tuple[str, ...] = tuple(measure.name for measure in MEASURES)
+
+
+@dataclass(frozen=True, eq=False)
+class Encounters:
+    """How ego and one agent meet, one pair an element, if both keep speed and turn rate."""
+
+    ttc_s: Float[ndarray, "n"]
+    """inf where they do not touch."""
+    drac_mps2: Float[ndarray, "n"]
+    ttce_s: Float[ndarray, "n"]
+    dce_m: Float[ndarray, "n"]
+    approach_mps: Float[ndarray, "n"]
+    """Relative speed at the closest encounter."""
+    depth_m: Float[ndarray, "n"]
+    """How deep the rectangles run into each other in the second after they touch; 0 where they do not."""
+
+
+def encounters(ego: Bodies, agent: Bodies, *, horizon_s: float = HORIZON_S, step_s: float = 0.1) -> Encounters:
+    """Encounters of flat arrays of pairs."""
+    ttc = turning_contact_s(ego, agent, horizon_s=horizon_s, step_s=step_s)
+    touch = np.isfinite(ttc)
+    ttce, dce = np.where(touch, ttc, 0.0), np.zeros_like(ttc)
+    if not np.all(touch):
+        apart = closest_encounter(ego[~touch], agent[~touch], horizon_s=horizon_s, step_s=step_s)
+        ttce[~touch], dce[~touch] = apart
+    at_ego, at_agent = roll_out(ego, ttce), roll_out(agent, ttce)
+    approach = np.hypot(at_agent.vx_mps - at_ego.vx_mps, at_agent.vy_mps - at_ego.vy_mps)
+    needed = approach / np.maximum(2.0 * ttce, 1e-3)
+    depth = np.zeros_like(ttc)
+    if np.any(touch):
+        depth[touch] = _depth_m(ego[touch], agent[touch], ttc[touch])
+    return Encounters(
+        ttc_s=ttc,
+        drac_mps2=np.where(touch, np.minimum(needed, DRAC_CAP_MPS2), 0.0),
+        ttce_s=ttce,
+        dce_m=dce,
+        approach_mps=approach,
+        depth_m=depth,
+    )
+
+
+def _depth_m(ego: Bodies, agent: Bodies, ttc: ndarray) -> ndarray:
+    times = ttc[:, None] + np.linspace(0.0, _DEPTH_WINDOW_S, 21)
+    return np.maximum(np.max(overlap_m(roll_out(ego[:, None], times), roll_out(agent[:, None], times)), axis=1), 0.0)
+
+
+def may_meet(
+    ego: Bodies, agent: Bodies, *, horizon_s: float = HORIZON_S, reach_m: float = REACH_M
+) -> Bool[ndarray, "n"]:
+    """False only where the rectangles surely stay further than ``reach_m`` apart (circles around them, coarse steps)."""
+    times = np.linspace(0.0, horizon_s, 17)
+    a, b = roll_out(ego[:, None], times), roll_out(agent[:, None], times)
+    nearest = np.min(np.hypot(b.x_m - a.x_m, b.y_m - a.y_m), axis=1)
+    between = 0.5 * times[1] * (ego.speed_mps + agent.speed_mps)
+    return nearest - between <= ego.radius_m + agent.radius_m + reach_m
+
+
+def headway_s(
+    ego: Bodies, agent: Bodies, *, same_lane_m: float, from_mps: float, horizon_s: float = HORIZON_S
+) -> Float[ndarray, "*b"]:
+    """Time headway to agents that drive ahead in ego's path; NaN for all others.
+
+    In ego's path: the agent's centre lies within ``same_lane_m`` of the arc that ego drives, its heading of travel
+    within 45° of ego's there.
+    """
+    cos, sin = np.cos(ego.yaw_rad), np.sin(ego.yaw_rad)
+    dx, dy = agent.x_m - ego.x_m, agent.y_m - ego.y_m
+    ahead, aside = dx * cos + dy * sin, dy * cos - dx * sin
+    speed = ego.vx_mps * cos + ego.vy_mps * sin
+    drives = speed > from_mps
+    curvature = np.where(drives, ego.yaw_rate_rps / np.where(drives, speed, 1.0), 0.0)
+    off_path = np.abs(aside - 0.5 * curvature * ahead * ahead)
+    heading = ego.yaw_rad + curvature * ahead
+    with_ego = agent.vx_mps * np.cos(heading) + agent.vy_mps * np.sin(heading)
+    leads = drives & (ahead > 0) & (off_path < same_lane_m)
+    leads &= (with_ego > 0) & (with_ego > agent.speed_mps * np.cos(np.pi / 4))
+    gap = np.maximum(ahead - 0.5 * (ego.length_m + agent.length_m), 0.0)
+    headway = gap / np.where(drives, speed, 1.0)
+    return np.where(leads & (headway <= horizon_s), headway, np.nan)

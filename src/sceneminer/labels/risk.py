@@ -1,0 +1,339 @@
+"""Risk in [0, 1] for every agent, frame and clip, with the agent, the instant and the measure behind it.
+
+Each agent's risk is the largest of four parts, of physics measures under constant turn rate and velocity:
+
+* closing     exp(-(TTC/2.5)²) · clip(DRAC/4), less where the two are already braking as comfortably needed
+* braking     clip((DRAC - 2)/4), believed less the further the touch lies ahead
+* encounter   exp(-TTCE/2) · exp(-(DCE/w)²) · clip(Δv/8), a third of it where one of the two stands
+* tailgating  0.6 · clip((1.2 - THW)/1.0), from 3 m/s on, full from 10 m/s
+
+A touch that only grazes counts as an encounter, one deeper than ``graze_m`` as closing and braking. A small turn rate
+may be a lane keeper's correction: risk then counts only as far as driving straight on leads to it too. A clip's risk
+is the 95th percentile over its frames, a frame's the maximum over agents (neighbours do not add up).
+``docs/results/risk_real.md`` has the evidence for each choice.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from numpy import ndarray
+
+from sceneminer.data.log import Log
+from sceneminer.data.track import VULNERABLE, AgentStates, Category, states_at
+from sceneminer.labels.bodies import Bodies
+from sceneminer.labels.contact import straight_contact_s
+from sceneminer.labels.ego import EGO_SIZE, EgoSize, EgoStates, agent_bodies, ego_states, smoothed
+from sceneminer.labels.measures import (
+    HORIZON_S,
+    MEASURE_NAMES,
+    MEASURES,
+    REACH_M,
+    Encounters,
+    encounters,
+    headway_s,
+    may_meet,
+)
+
+PARTS: tuple[str, ...] = ("closing", "braking", "encounter", "tailgating")
+MEASURE_OF_PART: Mapping[str, str] = {
+    "closing": "ttc_turn_s",
+    "braking": "drac_mps2",
+    "encounter": "dce_m",
+    "tailgating": "thw_s",
+}
+_UNITS = {measure.name: measure.unit for measure in MEASURES}
+_NO_LEADS = frozenset({"pedestrian", "animal", "cone", "barrier", "debris", "bicycle_rack", "other"})
+_PAIRS_AT_ONCE = 4096
+"""Roll-outs of this many pairs fit the cache."""
+
+
+@dataclass(frozen=True)
+class RiskConfig:
+    """The constants of the aggregation; the defaults are the label."""
+
+    horizon_s: float = HORIZON_S
+    step_s: float = 0.1
+    reach_m: float = REACH_M
+    standing_mps: float = 0.5
+    """Slower agents stand: annotated boxes of parked cars jitter by some cm between keyframes."""
+    smooth_s: float = 0.5
+    """Agents' velocities come from positions within ± this; 0: as given."""
+    closing_ttc_s: float = 2.5
+    closing_drac_mps2: float = 4.0
+    comfort_mps2: float = 2.5
+    """Braking that drivers do without thinking; so much of the needed braking, once under way, relieves."""
+    relief: float = 0.6
+    """By how much a fully sufficient comfortable braking lowers closing."""
+    braking_from_mps2: float = 2.0
+    braking_span_mps2: float = 4.0
+    encounter_s: float = 2.0
+    encounter_width_m: float = 0.4
+    encounter_width_vulnerable_m: float = 0.8
+    encounter_speed_mps: float = 8.0
+    standing_share: float = 0.3
+    graze_m: float = 0.4
+    """Touches less deep than this are avoided by a little steering, or are annotation error."""
+    headway_s: float = 1.2
+    headway_span_s: float = 1.0
+    tailgating_share: float = 0.6
+    tailgating_from_mps: float = 3.0
+    tailgating_full_mps: float = 10.0
+    same_lane_m: float = 1.5
+    opening_mps: float = 3.0
+    """A lead that draws away this fast is not tailgated."""
+    steady_turn_rps: tuple[float, float] = (0.06, 0.15)
+    """Below: may be a correction; above: a turn or a bend."""
+    vulnerable_power: float = 1.5
+
+
+@dataclass(frozen=True, eq=False)
+class RiskFrames:
+    """Measures, parts and risk of every agent at every frame; arrays are [agents, times], NaN where absent."""
+
+    track_ids: tuple[str, ...]
+    categories: tuple[Category, ...]
+    times_us: Int[ndarray, "t"]
+    measures: Mapping[str, Float[ndarray, "a t"]]
+    """By name, as ``MEASURES`` declares them."""
+    parts: Mapping[str, Float[ndarray, "a t"]]
+    """By name in ``PARTS``; the largest is the risk."""
+    risk: Float[ndarray, "a t"]
+    frame_risk: Float[ndarray, "t"]
+    """Largest over agents, 0 where nobody is near; NaN where unknown (``null_reason``, or ego's pose is NaN)."""
+    riskiest: Int[ndarray, "t"]
+    """Row of the riskiest agent; -1 where the frame's risk is 0 or unknown."""
+    null_reason: str = ""
+    """Why there is no risk at all, e.g. that the Log has no tracks; empty where there is."""
+
+
+@dataclass(frozen=True)
+class ClipRisk:
+    """A clip's risk, and who, when and which measure is behind it."""
+
+    risk: float | None
+    """95th percentile over frames; None where unknown."""
+    parts: Mapping[str, float]
+    """95th percentile of each part's maximum over agents; empty where unknown."""
+    track_id: str | None = None
+    """The riskiest agent at the riskiest instant; None where the risk is 0 or unknown."""
+    category: str | None = None
+    time_us: int | None = None
+    part: str | None = None
+    measure: str | None = None
+    value: float | None = None
+    unit: str | None = None
+    null_reason: str = ""
+
+
+def measure(agents: AgentStates, ego: EgoStates, *, config: RiskConfig = RiskConfig()) -> RiskFrames:
+    """Every measure, part and risk of all agents at all frames.
+
+    ``agents`` and ``ego`` share their times. Agents without velocity stand. Agents or ego with NaN pose or size at
+    a time count as absent then.
+    """
+    if not np.array_equal(agents.times_us, ego.times_us):
+        raise ValueError(
+            f"expected agents and ego on the same times, found {len(agents.times_us)} and {len(ego.times_us)}"
+        )
+    steady = smoothed(agents, window_s=config.smooth_s) if config.smooth_s > 0 else agents
+    bodies, stands = agent_bodies(steady, standing_mps=config.standing_mps)
+    own = _tiled(ego.body(), len(agents.track_ids))
+    ego_known = np.isfinite(own.x_m + own.y_m + own.yaw_rad + own.vx_mps + own.vy_mps + own.yaw_rate_rps)
+    known = agents.present & ego_known
+    known &= np.isfinite(bodies.x_m + bodies.y_m + bodies.yaw_rad + bodies.length_m + bodies.width_m)
+    pairs = np.nonzero(known)
+    near = may_meet(own[pairs], bodies[pairs], horizon_s=config.horizon_s, reach_m=config.reach_m)
+    pairs = (pairs[0][near], pairs[1][near])
+    values = _empty(known, MEASURE_NAMES, np.nan)
+    values["drac_mps2"] = np.where(known, 0.0, np.nan)
+    parts = _empty(known, PARTS, 0.0)
+    straight = straight_contact_s(own[known], bodies[known])
+    values["ttc_s"][known] = np.where(straight <= config.horizon_s, straight, np.nan)
+    _add_meetings(values, parts, pairs, own, bodies, stands, _closing_brake(steady, own), agents, config)
+    _add_tailgating(values, parts, known, own, bodies, agents, config)
+    risk = np.max(np.stack([parts[name] for name in PARTS]), axis=0)
+    return _frames(agents, values, parts, risk, _ego_known(ego))
+
+
+def clip_risk(frames: RiskFrames, start_us: int, end_us: int) -> ClipRisk:
+    """The risk of the frames with start_us ≤ time ≤ end_us, and its explanation."""
+    low = int(np.searchsorted(frames.times_us, start_us, side="left"))
+    high = int(np.searchsorted(frames.times_us, end_us, side="right"))
+    inside = frames.frame_risk[low:high]
+    if frames.null_reason or len(inside) == 0 or np.all(np.isnan(inside)):
+        why = frames.null_reason or "no frame with a known ego pose lies in this span"
+        return ClipRisk(None, {}, null_reason=why)
+    parts = {}
+    for name in PARTS:
+        largest = np.max(np.nan_to_num(frames.parts[name][:, low:high]), axis=0, initial=0.0)
+        parts[name] = float(np.percentile(largest, 95))
+    risk = float(np.nanpercentile(inside, 95))
+    at = low + int(np.nanargmax(inside))
+    row = int(frames.riskiest[at])
+    if row < 0 or risk == 0.0:
+        return ClipRisk(risk, parts)
+    part = max(PARTS, key=lambda name: frames.parts[name][row, at])
+    name = MEASURE_OF_PART[part]
+    return ClipRisk(
+        risk=risk,
+        parts=parts,
+        track_id=frames.track_ids[row],
+        category=frames.categories[row],
+        time_us=int(frames.times_us[at]),
+        part=part,
+        measure=name,
+        value=float(frames.measures[name][row, at]),
+        unit=_UNITS[name],
+    )
+
+
+def log_risk(
+    log: Log, *, rate_hz: float = 10.0, config: RiskConfig = RiskConfig(), ego_size: EgoSize = EGO_SIZE
+) -> RiskFrames:
+    """Risk of a whole Log at ``rate_hz``, from its tracks and poses; unknown, with the reason, where it lacks one."""
+    times = np.arange(log.start_us, log.end_us + 1, round(1e6 / rate_hz), dtype=np.int64)
+    missing = [what for what, there in (("tracks", log.has_tracks), ("ego poses", log.has_poses)) if not there]
+    if missing:
+        return _unknown(times, f"the log has no {' and no '.join(missing)}")
+    return measure(states_at(log.store.read_tracks(), times), ego_states(log, times, size=ego_size), config=config)
+
+
+def _add_meetings(values, parts, pairs, own, bodies, stands, brake, agents, config: RiskConfig) -> None:
+    for first in range(0, len(pairs[0]), _PAIRS_AT_ONCE):
+        index = (pairs[0][first : first + _PAIRS_AT_ONCE], pairs[1][first : first + _PAIRS_AT_ONCE])
+        ego, agent = own[index], bodies[index]
+        vulnerable = np.array([c in VULNERABLE for c in agents.categories], bool)[index[0]]
+        still = stands[index] | (ego.speed_mps < config.standing_mps)
+        meet = encounters(ego, agent, horizon_s=config.horizon_s, step_s=config.step_s)
+        scores = _scores(meet, vulnerable, still, brake[index], config)
+        scores *= _agreement(scores, ego, agent, vulnerable, still, brake[index], config)
+        scores *= ~_left_behind(ego, agent) & (meet.dce_m <= config.reach_m)
+        reached = meet.dce_m <= config.reach_m
+        values["ttc_turn_s"][index] = np.where(np.isfinite(meet.ttc_s), meet.ttc_s, np.nan)
+        values["drac_mps2"][index] = meet.drac_mps2
+        values["ttce_s"][index] = np.where(reached, meet.ttce_s, np.nan)
+        values["dce_m"][index] = np.where(reached, meet.dce_m, np.nan)
+        for name, score in zip(PARTS, scores, strict=False):
+            parts[name][index] = score
+
+
+def _scores(
+    meet: Encounters,
+    vulnerable: Bool[ndarray, "n"],
+    still: Bool[ndarray, "n"],
+    brake_mps2: Float[ndarray, "n"],
+    config: RiskConfig,
+) -> Float[ndarray, "3 n"]:
+    """Closing, braking and encounter of flat pairs, the vulnerable weighted."""
+    deep = np.clip(meet.depth_m / config.graze_m, 0.0, 1.0)
+    ttc = np.where(np.isfinite(meet.ttc_s), meet.ttc_s, config.horizon_s)
+    eased = np.clip(np.minimum(brake_mps2, config.comfort_mps2) / np.maximum(meet.drac_mps2, 1e-6), 0.0, 1.0)
+    closing = np.exp(-((ttc / config.closing_ttc_s) ** 2)) * np.clip(
+        meet.drac_mps2 / config.closing_drac_mps2, 0.0, 1.0
+    )
+    closing *= deep * (1.0 - config.relief * eased)
+    braking = np.clip((meet.drac_mps2 - config.braking_from_mps2) / config.braking_span_mps2, 0.0, 1.0)
+    braking *= deep * np.clip(2.0 * (1.0 - ttc / config.horizon_s), 0.0, 1.0)
+    width = np.where(vulnerable, config.encounter_width_vulnerable_m, config.encounter_width_m)
+    encounter = np.exp(-meet.ttce_s / config.encounter_s - (meet.dce_m / width) ** 2)
+    encounter *= np.clip(meet.approach_mps / config.encounter_speed_mps, 0.0, 1.0) * (1.0 - deep)
+    encounter *= np.where(still, config.standing_share, 1.0)
+    scores = np.stack([closing, braking, encounter])
+    return np.where(vulnerable, 1.0 - (1.0 - scores) ** config.vulnerable_power, scores)
+
+
+def _agreement(scores, ego: Bodies, agent: Bodies, vulnerable, still, brake, config: RiskConfig) -> ndarray:
+    """How much of the risk stands when a small turn rate is taken for a correction and both drive straight on."""
+    low, high = config.steady_turn_rps
+    turn = np.maximum(np.abs(ego.yaw_rate_rps) * (ego.speed_mps > config.standing_mps), np.abs(agent.yaw_rate_rps))
+    steady = np.clip((turn - low) / (high - low), 0.0, 1.0)
+    total = scores.max(axis=0)
+    doubt = (steady < 1.0) & (turn > 1e-6) & (total > 1e-3)
+    share = np.ones(len(total))
+    if np.any(doubt):
+        meet = encounters(
+            ego[doubt].straight(), agent[doubt].straight(), horizon_s=config.horizon_s, step_s=config.step_s
+        )
+        straight = _scores(meet, vulnerable[doubt], still[doubt], brake[doubt], config).max(axis=0)
+        kept = np.minimum(1.0, straight / total[doubt])
+        share[doubt] = steady[doubt] + (1.0 - steady[doubt]) * kept
+    return share
+
+
+def _left_behind(ego: Bodies, agent: Bodies) -> Bool[ndarray, "n"]:
+    dx, dy = agent.x_m - ego.x_m, agent.y_m - ego.y_m
+    behind = dx * np.cos(ego.yaw_rad) + dy * np.sin(ego.yaw_rad) < 0
+    return behind & (dx * (agent.vx_mps - ego.vx_mps) + dy * (agent.vy_mps - ego.vy_mps) >= 0)
+
+
+def _closing_brake(agents: AgentStates, own: Bodies) -> Float[ndarray, "a t"]:
+    """How fast the relative speed falls, m/s²: whoever of the two is braking; 0 where unknown."""
+    ux, uy = agents.vx_mps - own.vx_mps, agents.vy_mps - own.vy_mps
+    if ux.shape[1] < 2:
+        return np.zeros(ux.shape)
+    seconds = (agents.times_us - agents.times_us[0]) / 1e6
+    speed = np.hypot(ux, uy)
+    along = (np.gradient(ux, seconds, axis=1) * ux + np.gradient(uy, seconds, axis=1) * uy) / np.maximum(speed, 0.1)
+    return np.maximum(np.nan_to_num(-along), 0.0)
+
+
+def _add_tailgating(values, parts, known, own: Bodies, bodies: Bodies, agents: AgentStates, config: RiskConfig) -> None:
+    headway = headway_s(
+        own, bodies, same_lane_m=config.same_lane_m, from_mps=config.tailgating_from_mps, horizon_s=config.horizon_s
+    )
+    drives = np.array([c not in _NO_LEADS for c in agents.categories], bool)[:, None]
+    headway = np.where(known & drives, headway, np.nan)
+    values["thw_s"] = headway
+    span = config.tailgating_full_mps - config.tailgating_from_mps
+    fast = np.clip((own.speed_mps - config.tailgating_from_mps) / span, 0.0, 1.0)
+    staying = np.clip(1.0 - (bodies.speed_mps - own.speed_mps) / config.opening_mps, 0.0, 1.0)
+    near = np.clip((config.headway_s - headway) / config.headway_span_s, 0.0, 1.0)
+    score = config.tailgating_share * near * fast * staying
+    vulnerable = np.array([c in VULNERABLE for c in agents.categories], bool)[:, None]
+    score = np.where(vulnerable, 1.0 - (1.0 - score) ** config.vulnerable_power, score)
+    parts["tailgating"] = np.where(known, np.nan_to_num(score), np.nan)
+
+
+def _empty(known: Bool[ndarray, "a t"], names: tuple[str, ...], value: float) -> dict[str, ndarray]:
+    return {name: np.where(known, value, np.nan) for name in names}
+
+
+def _tiled(body: Bodies, rows: int) -> Bodies:
+    return body[np.tile(np.arange(len(body.x_m)), (rows, 1))]
+
+
+def _ego_known(ego: EgoStates) -> Bool[ndarray, "t"]:
+    return np.isfinite(ego.x_m + ego.y_m + ego.yaw_rad + ego.speed_mps + ego.yaw_rate_rps)
+
+
+def _frames(agents: AgentStates, values, parts, risk: ndarray, ego_known: ndarray) -> RiskFrames:
+    filled = np.nan_to_num(risk)
+    largest = np.max(filled, axis=0, initial=0.0)
+    row = np.argmax(filled, axis=0) if len(filled) else np.zeros(len(largest), np.int64)
+    return RiskFrames(
+        track_ids=agents.track_ids,
+        categories=agents.categories,
+        times_us=agents.times_us,
+        measures=values,
+        parts=parts,
+        risk=risk,
+        frame_risk=np.where(ego_known, largest, np.nan),
+        riskiest=np.where(largest > 0, row, -1),
+    )
+
+
+def _unknown(times: ndarray, why: str) -> RiskFrames:
+    none = np.zeros((0, len(times)))
+    return RiskFrames(
+        track_ids=(),
+        categories=(),
+        times_us=times,
+        measures={name: none for name in MEASURE_NAMES},
+        parts={name: none for name in PARTS},
+        risk=none,
+        frame_risk=np.full(len(times), np.nan),
+        riskiest=np.full(len(times), -1, np.int64),
+        null_reason=why,
+    )
