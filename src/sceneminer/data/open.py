@@ -1,0 +1,106 @@
+"""Opening anybody's recordings: the adapter is found by what lies in the folder."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+from sceneminer.data.adapters import nuscenes
+from sceneminer.data.errors import DataError, Issue
+from sceneminer.data.log import Log
+from sceneminer.data.options import LogSet, OpenOptions
+
+# Most telling first: a nuScenes folder also holds plain folders of images.
+ADAPTERS: tuple[ModuleType, ...] = (nuscenes,)
+
+
+def open_logs(root: Path | str, options: OpenOptions | None = None, *, adapter: str | None = None) -> LogSet:
+    """All Logs under a root, as cheap handles; no image is decoded.
+
+    ``adapter`` names one (``nuscenes``, ``argoverse2``, ``folder``, ``video``); None: the first that fits.
+    DataError if none fits, or if ``options`` ask for logs or cameras that are nowhere under the root.
+    """
+    options = options or OpenOptions()
+    path = Path(root).expanduser()
+    if not path.exists():
+        raise DataError(f"expected a folder or file of recordings at {path}, found nothing there")
+    found = _only_cameras(_unique(_adapter(path, adapter).open_logs(path, options)), options.cameras)
+    _require_names(found, options.logs)
+    return found
+
+
+def open_log(
+    root: Path | str,
+    name_or_id: str | None = None,
+    options: OpenOptions | None = None,
+    *,
+    adapter: str | None = None,
+) -> Log:
+    """One Log by name or id; without a name, the only one. DataError lists the names where that is not clear."""
+    options = options or OpenOptions()
+    if name_or_id is not None:
+        options = replace(options, logs=(name_or_id,))
+    found = open_logs(root, options, adapter=adapter)
+    if len(found.logs) == 1:
+        return found.logs[0]
+    if not found.logs:
+        why = "; ".join(f"{name}: {issue.reason}" for name, issue in found.refused[:5])
+        raise DataError(f"expected one log, found none that can be used ({why or 'none at all'})")
+    wanted = "one log" if name_or_id is None else f"one log called {name_or_id}"
+    raise DataError(f"expected {wanted}, found {len(found.logs)}: {_listing([log.log_id for log in found.logs])}")
+
+
+def _adapter(path: Path, name: str | None) -> ModuleType:
+    if name is not None:
+        for module in ADAPTERS:
+            if name == module.NAME:
+                return module
+        raise DataError(f"expected an adapter among {', '.join(m.NAME for m in ADAPTERS)}; found {name}")
+    for module in ADAPTERS:
+        if module.detect(path):
+            return module
+    known = "\n".join(f"  {module.NAME}: {module.describe}" for module in ADAPTERS)
+    raise DataError(f"found no recordings at {path} in a known layout; expected one of\n{known}")
+
+
+def _unique(found: LogSet) -> LogSet:
+    """The first Log of each id; a later one of the same id is refused by name."""
+    logs: dict[str, Log] = {}
+    refused = list(found.refused)
+    for log in found.logs:
+        first = logs.setdefault(log.log_id, log)
+        if first is not log:
+            where = f"{first.split} and {log.split}" if first.split != log.split else "the same root"
+            reason = f"expected each log once, found {log.log_id} twice (in {where}); the first is kept"
+            refused.append((log.name, Issue("bad_table", log.log_id, reason)))
+    return replace(found, logs=tuple(logs.values()), refused=tuple(refused))
+
+
+def _only_cameras(found: LogSet, cameras: tuple[str, ...] | None) -> LogSet:
+    """Logs with just the asked cameras; a Log that lacks one says so, a camera that no Log has is an error."""
+    if cameras is None or not found.logs:
+        return found
+    known = sorted({name for log in found.logs for name in log.cameras()})
+    unknown = [name for name in cameras if name not in known]
+    if unknown:
+        raise DataError(f"expected cameras among {_listing(known)}; found {_listing(unknown)}")
+    logs = []
+    for log in found.logs:
+        here = tuple(name for name in cameras if name in log.cameras())
+        lacks = [
+            Issue("missing_file", n, "asked for, but this log has no such camera") for n in cameras if n not in here
+        ]
+        logs.append(replace(log.only(here), issues=(*log.issues, *lacks)))
+    return replace(found, logs=tuple(logs))
+
+
+def _require_names(found: LogSet, names: tuple[str, ...] | None) -> None:
+    known = {name for log in found.logs for name in (log.name, log.log_id)} | {name for name, _ in found.refused}
+    unknown = [name for name in names or () if name not in known]
+    if unknown:
+        raise DataError(f"expected names or ids of logs under this root, found none called {_listing(unknown)}")
+
+
+def _listing(names: Sequence[str], most: int = 12) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
