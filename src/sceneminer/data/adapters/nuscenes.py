@@ -9,6 +9,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +21,13 @@ from sceneminer.data.adapters.nuscenes_media import find_missing, is_usable
 from sceneminer.data.adapters.nuscenes_store import NuscenesStore, expansion_name
 from sceneminer.data.adapters.nuscenes_tables import REQUIRED_TABLES
 from sceneminer.data.errors import DataError, Issue, IssueKind
-from sceneminer.data.log import Log, Rig, Sensor, Series
+from sceneminer.data.log import Log, Modality, Rig, Sensor, Series
 from sceneminer.data.media import MediaRoot, existing_folder
 from sceneminer.data.options import LogSet, OpenOptions
 from sceneminer.geometry.camera import Camera
 
 NAME = "nuscenes"
-describe = "a nuScenes root with v1.0-*/scene.json (and samples/, sweeps/, maps/), or one v1.0-* folder of it"
+EXPECTS = "a nuScenes root with v1.0-*/scene.json (and samples/, sweeps/, maps/), or one v1.0-* folder of it"
 LICENCE = "CC BY-NC-SA 4.0 (nuScenes terms of use)"
 _VERSION = "v1.0-"
 
@@ -41,7 +42,7 @@ def open_logs(root: Path, options: OpenOptions) -> LogSet:
     existing_folder(root, "a nuScenes folder")
     folders = _version_folders(root)
     if not folders:
-        raise DataError(f"expected {describe}; found neither at {root}")
+        raise DataError(f"expected {EXPECTS}; found neither at {root}")
     if options.split is not None:
         folders = [f for f in folders if f.name in (options.split, _VERSION + options.split)] or _no_split(
             folders, options
@@ -93,8 +94,9 @@ class _Version:
     sample_time_us: ndarray
     sensor_poses: ndarray
     lenses: ndarray
-    channels: list[str | None]
-    modalities: list[str | None]
+    channels: list[str]
+    """Of each calibrated_sensor; empty where its sensor is unknown (no measurement has such a one)."""
+    modalities: list[str]
 
 
 def _open_version(folder: Path, media: MediaRoot, options: OpenOptions) -> LogSet:
@@ -146,8 +148,8 @@ def _arrays(folder: Path, tables: dict[str, pa.Table], media: MediaRoot) -> _Ver
         sample_time_us=numbers(tables["samples"], "timestamp"),
         sensor_poses=lists(calibrations, "pose").reshape(-1, 4, 4),
         lenses=lists(calibrations, "lens"),
-        channels=calibrations["channel"].to_pylist(),
-        modalities=calibrations["modality"].to_pylist(),
+        channels=[name or "" for name in calibrations["channel"].to_pylist()],
+        modalities=[name or "" for name in calibrations["modality"].to_pylist()],
     )
 
 
@@ -190,7 +192,7 @@ def _series(version: _Version, start: int, stop: int, options: OpenOptions, foun
     """One Series a channel, in the data set's order; what is wrong with one goes to ``found``."""
     rank = version.rank[start:stop]
     bounds = start + np.concatenate([[0], np.flatnonzero(np.diff(rank)) + 1, [stop - start]])
-    for low, high in zip(bounds[:-1], bounds[1:], strict=True):
+    for low, high in pairwise(bounds):
         first = int(version.calibration[low])
         channel, modality = version.channels[first], version.modalities[first]
         if modality not in ("camera", "lidar", "radar"):
@@ -222,7 +224,7 @@ def _with_pose(version: _Version, rows: ndarray, channel: str, found: list[Issue
     return rows[placed]
 
 
-def _one_series(version: _Version, rows: ndarray, channel: str, modality, found: list[Issue]) -> Series:
+def _one_series(version: _Version, rows: ndarray, channel: str, modality: Modality, found: list[Issue]) -> Series:
     kinds = np.column_stack([version.calibration[rows], version.size_px[rows]])
     unique, index, counts = np.unique(kinds, axis=0, return_inverse=True, return_counts=True)
     # The calibration in use most often comes first: it is what the Rig shows.
@@ -246,13 +248,14 @@ def _one_series(version: _Version, rows: ndarray, channel: str, modality, found:
     )
 
 
-def _sensor(version: _Version, channel: str, modality, kind: ndarray) -> Sensor:
+def _sensor(version: _Version, channel: str, modality: Modality, kind: ndarray) -> Sensor:
     row, width, height = (int(v) for v in kind)
     pose, lens = version.sensor_poses[row], version.lenses[row]
     placed = bool(np.isfinite(pose[0, 0]))
     camera = None
     if modality == "camera" and placed and np.isfinite(lens[0]) and 0 < width < 2**16 and 0 < height < 2**16:
-        camera = Camera(width, height, *(float(v) for v in lens))
+        fx, fy, cx, cy = (float(v) for v in lens)
+        camera = Camera(width, height, fx, fy, cx, cy)
     return Sensor(channel, modality, np.array(pose) if placed else np.eye(4), camera)
 
 

@@ -1,4 +1,6 @@
 """Joining nuScenes tables by token into tables sorted by scene and time (see ``nuscenes_tables``)."""
+# pyarrow.compute makes its functions on import:
+# pyright: reportAttributeAccessIssue=false
 
 from pathlib import Path
 
@@ -7,14 +9,25 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy import ndarray
 
-from sceneminer.data.adapters.nuscenes_tables import Report, floats, integers, is_rigid, read_tables, rows_of
+from sceneminer.data.adapters.nuscenes_boxes import join_boxes
+from sceneminer.data.adapters.nuscenes_tables import (
+    Report,
+    drop_rows,
+    floats,
+    integers,
+    is_rigid,
+    lists,
+    read_tables,
+    rows_of,
+    sorted_rows,
+)
 from sceneminer.geometry.pose import pose_from_quat
 
 EARLIEST_US, LATEST_US = 1, 4_102_444_800_000_000
 """Times outside (0, year 2100) are no times."""
 LONGEST_DRIVE_US = 12 * 3600 * 1_000_000
 MAX_POSES, POSE_STEP_US = 1500, 20_000
-"""A scene with more ego poses than this keeps one every 20 ms: in between, at 10 m/s², a straight line is off by 2 mm."""
+"""A scene with more ego poses than this keeps one every 20 ms: in between, at 10 m/s², a line is off by 2 mm."""
 _ESCAPES = r"^/|^\\|^[A-Za-z]:|(^|[/\\])\.\.([/\\]|$)|\x00|^$"
 
 
@@ -27,8 +40,8 @@ def join_tables(folder: Path) -> dict[str, pa.Table]:
     sample_scene, sample_time = _sample_scenes(raw, report)
     measured = _measurements(raw, calibrations, sample_scene, sample_time, report)
     poses = _poses(raw, measured, report)
-    boxes = _boxes(raw, sample_scene, sample_time, report)
-    samples = _sorted({"scene": sample_scene, "timestamp": sample_time}, sample_scene >= 0, ("timestamp", "scene"))
+    boxes = join_boxes(raw, sample_scene, sample_time, report)
+    samples = sorted_rows({"scene": sample_scene, "timestamp": sample_time}, sample_scene >= 0, ("timestamp", "scene"))
     keep = ("scene", "rank", "timestamp", "calibration", "key", "width", "height", "filename", "lidarseg")
     tables = {"samples": samples, "measurements": measured.select(keep), "poses": poses, "boxes": boxes}
     return tables | {
@@ -36,13 +49,6 @@ def join_tables(folder: Path) -> dict[str, pa.Table]:
         "calibrations": calibrations,
         "issues": report.to_arrow(),
     }
-
-
-def _sorted(columns: dict, keep: ndarray, by: tuple[str, ...]) -> pa.Table:
-    """A table of the kept rows, sorted stably by keys, the last being the primary one."""
-    table = pa.table(columns).filter(pa.array(keep))
-    order = np.lexsort([table[name].to_numpy() for name in by])
-    return table.take(pa.array(order))
 
 
 def _calibrations(raw: dict[str, pa.Table], report: Report) -> pa.Table:
@@ -73,8 +79,8 @@ def _calibrations(raw: dict[str, pa.Table], report: Report) -> pa.Table:
             "rank": pa.array([-1 if s < 0 else first[channels[s]] for s in sensor], pa.int16()),
             "channel": pc.take(sensors["channel"], pick),
             "modality": modality,
-            "pose": _lists(poses.reshape(-1, 16)),
-            "lens": _lists(lens.reshape(-1, 4)),
+            "pose": lists(poses.reshape(-1, 16)),
+            "lens": lists(lens.reshape(-1, 4)),
         }
     )
 
@@ -87,10 +93,6 @@ def _lens(matrix: list | None) -> list[float]:
     if any(v is None or not np.isfinite(v) for v in values) or values[0] <= 0 or values[1] <= 0:
         return [np.nan] * 4
     return values
-
-
-def _lists(values: ndarray) -> pa.Array:
-    return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(values).reshape(-1)), values.shape[1])
 
 
 def _sample_scenes(raw: dict[str, pa.Table], report: Report) -> tuple[ndarray, ndarray]:
@@ -140,9 +142,9 @@ def _measurements(
         reason = "rows dropped: expected a sample_token of a usable sample"
         report.add("bad_row", table, reason, count=int(np.sum(scene < 0)))
     keep = scene >= 0
-    keep = _drop(keep, rank < 0, scene, (report, "bad_row", table, "expected a known calibrated_sensor_token"))
+    keep = drop_rows(keep, rank < 0, scene, (report, "bad_row", table, "expected a known calibrated_sensor_token"))
     odd = _is_odd(time, scene, _medians(sample_time, sample_scene, raw["scene"].num_rows))
-    keep = _drop(keep, odd, scene, (report, "odd_time", table, "expected a time in µs near the scene's samples"))
+    keep = drop_rows(keep, odd, scene, (report, "odd_time", table, "expected a time in µs near the scene's samples"))
     escapes = pc.match_substring_regex(rows["filename"], _ESCAPES).to_numpy()
     for row in np.flatnonzero(keep & escapes):
         name = repr(rows["filename"][int(row)].as_py())
@@ -162,13 +164,7 @@ def _measurements(
         "lidarseg": _lidarseg(raw),
         "pose": rows_of(rows["ego_pose_token"], raw["ego_pose"]["token"]),
     }
-    return _without_repeats(_sorted(columns, keep, ("timestamp", "rank", "scene")), report)
-
-
-def _drop(keep: ndarray, bad: ndarray, scene: ndarray, why: tuple) -> ndarray:
-    report, kind, table, reason = why
-    report.add_rows(kind, table, f"rows dropped: {reason}", scene[keep & bad])
-    return keep & ~bad
+    return _without_repeats(sorted_rows(columns, keep, ("timestamp", "rank", "scene")), report)
 
 
 def _lidarseg(raw: dict[str, pa.Table]) -> pa.Array | pa.ChunkedArray:
@@ -218,7 +214,7 @@ def _poses(raw: dict[str, pa.Table], measured: pa.Table, report: Report) -> pa.T
     thin = _thinned(scene, time)
     scene, row, time = scene[thin], row[thin], time[thin]
     pose = pose_from_quat(translation[row], quat[row]) if len(row) else np.zeros((0, 4, 4))
-    return pa.table({"scene": scene.astype(np.int32), "timestamp": time, "pose": _lists(pose.reshape(-1, 16))})
+    return pa.table({"scene": scene.astype(np.int32), "timestamp": time, "pose": lists(pose.reshape(-1, 16))})
 
 
 def _thinned(scene: ndarray, time: ndarray) -> ndarray:
@@ -228,62 +224,6 @@ def _thinned(scene: ndarray, time: ndarray) -> ndarray:
     again = np.concatenate([[False], (scene[1:] == scene[:-1]) & (step[1:] == step[:-1])])[: len(scene)]
     final = np.concatenate([scene[1:] != scene[:-1], [True]])[: len(scene)]
     return ~many | ~again | final
-
-
-def _boxes(raw: dict[str, pa.Table], sample_scene: ndarray, sample_time: ndarray, report: Report) -> pa.Table:
-    """sample_annotation by scene, instance and time; size is length, width, height."""
-    rows, table = raw["sample_annotation"], "sample_annotation"
-    sample = rows_of(rows["sample_token"], raw["sample"]["token"])
-    scene = np.where(sample < 0, -1, sample_scene[sample] if len(sample_scene) else -1)
-    if np.any(scene < 0):
-        reason = "rows dropped: expected a sample_token of a usable sample"
-        report.add("bad_row", table, reason, count=int(np.sum(scene < 0)))
-    translation, quat, size = floats(rows["translation"], 3), floats(rows["rotation"], 4), floats(rows["size"], 3)
-    keep = scene >= 0
-    why = (report, "bad_row", table, "expected a finite translation and a unit quaternion")
-    keep = _drop(keep, ~is_rigid(translation, quat), scene, why)
-    with np.errstate(invalid="ignore"):
-        sized = np.all((size > 0) & (size < 1000), axis=-1)
-    keep = _drop(keep, ~sized, scene, (report, "bad_row", table, "expected a size in metres above 0"))
-    names = rows["instance_token"].combine_chunks().dictionary_encode()
-    pose = np.full((len(keep), 4, 4), np.nan)
-    pose[keep] = pose_from_quat(translation[keep], quat[keep])
-    columns = {
-        "scene": scene.astype(np.int32),
-        "agent": names.indices.to_numpy().astype(np.int64),
-        "timestamp": sample_time[sample] if len(sample_time) else np.zeros(len(sample), np.int64),
-        "instance": rows["instance_token"],
-        "category": _categories(raw, report),
-        "pose": _lists(pose.reshape(-1, 16)),
-        "size": _lists(size[:, [1, 0, 2]]),
-        "attributes": _attribute_names(raw),
-        "lidar_points": pc.fill_null(rows["num_lidar_pts"], -1),
-    }
-    boxes = _sorted(columns, keep, ("timestamp", "agent", "scene"))
-    keys = [boxes[name].to_numpy() for name in ("scene", "agent", "timestamp")]
-    same = np.logical_and.reduce([key[1:] == key[:-1] for key in keys])
-    report.add_rows("odd_time", table, "rows dropped: this instance has a box at this time already", keys[0][1:][same])
-    return boxes.filter(pa.array(np.concatenate([[True], ~same])[: boxes.num_rows]))
-
-
-def _categories(raw: dict[str, pa.Table], report: Report) -> pa.Array | pa.ChunkedArray:
-    """nuScenes' category name of each annotation; null where instance or category is unknown."""
-    instance = rows_of(raw["sample_annotation"]["instance_token"], raw["instance"]["token"])
-    category = rows_of(raw["instance"]["category_token"], raw["category"]["token"])
-    row = np.where(instance < 0, -1, category[instance] if len(category) else -1)
-    if np.any(row < 0):
-        report.add("bad_row", "instance", "expected a category for each annotation", count=int(np.sum(row < 0)))
-    return pc.take(raw["category"]["name"], pa.array(np.maximum(row, 0), mask=row < 0))
-
-
-def _attribute_names(raw: dict[str, pa.Table]) -> pa.ListArray:
-    """The names of each annotation's attributes; null inside a list where one is unknown."""
-    lists = pc.fill_null(raw["sample_annotation"]["attribute_tokens"].combine_chunks(), [])
-    row = rows_of(pa.chunked_array([lists.flatten()]), raw["attribute"]["token"])
-    names = pc.take(raw["attribute"]["name"], pa.array(np.maximum(row, 0), mask=row < 0))
-    lengths = pc.list_value_length(lists).to_numpy(zero_copy_only=False)
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), names.combine_chunks())
 
 
 def _scenes(raw: dict[str, pa.Table], tables: dict[str, pa.Table], report: Report) -> pa.Table:

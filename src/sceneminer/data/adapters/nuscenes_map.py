@@ -114,7 +114,8 @@ class _Expansion:
         outline = self._points(row.get("exterior_node_tokens"))
         if len(outline) < 3:
             return []
-        holes = row.get("holes") if isinstance(row.get("holes"), list) else []
+        holes = row.get("holes")
+        holes = holes if isinstance(holes, list) else []
         rings = [self._points(hole.get("node_tokens")) for hole in holes if isinstance(hole, dict)]
         shape = Polygon(outline, [ring for ring in rings if len(ring) >= 3])
         return _valid_parts(shape)

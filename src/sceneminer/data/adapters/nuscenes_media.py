@@ -1,4 +1,6 @@
 """nuScenes media files: which are absent, LiDAR sweeps, point labels."""
+# pyarrow.compute makes its functions on import:
+# pyright: reportAttributeAccessIssue=false
 
 import os
 from pathlib import PurePosixPath

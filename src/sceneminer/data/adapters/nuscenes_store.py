@@ -1,6 +1,9 @@
 """The lazy side of a nuScenes Log: images, points, tracks, map and base map, read when asked for."""
+# pyarrow.compute makes its functions on import:
+# pyright: reportAttributeAccessIssue=false
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -86,7 +89,7 @@ class NuscenesStore:
         )
         ids = boxes["instance"].take(pa.array(bounds[:-1])).to_pylist()
         names = boxes["category"].take(pa.array(bounds[:-1])).to_pylist()
-        parts = [slice(int(a), int(b)) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+        parts = [slice(int(a), int(b)) for a, b in pairwise(bounds)]
         return tuple(_track(columns, *each) for each in zip(parts, ids, names, strict=True))
 
     def read_map(self) -> HdMap | None:

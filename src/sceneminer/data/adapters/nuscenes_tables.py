@@ -4,6 +4,8 @@ Table layout: nuScenes schema, https://www.nuscenes.org/nuscenes#data-format. Ev
 rows of one scene lie together and in time order, so that opening a Log is slicing. What is unusable is dropped and
 counted by scene, table and reason.
 """
+# pyarrow.compute makes its functions on import:
+# pyright: reportAttributeAccessIssue=false
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -143,3 +145,20 @@ def is_rigid(translation: ndarray, quat: ndarray) -> ndarray:
     with np.errstate(invalid="ignore", over="ignore"):
         near = np.all(np.abs(translation) < 1e8, axis=-1)
         return near & (np.abs(np.linalg.norm(quat, axis=-1) - 1.0) < 0.01)
+
+
+def sorted_rows(columns: dict, keep: ndarray, by: tuple[str, ...]) -> pa.Table:
+    """A table of the kept rows, sorted stably by keys, the last being the primary one."""
+    table = pa.table(columns).filter(pa.array(keep))
+    order = np.lexsort([table[name].to_numpy() for name in by])
+    return table.take(pa.array(order))
+
+
+def lists(values: ndarray) -> pa.Array:
+    return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(values).reshape(-1)), values.shape[1])
+
+
+def drop_rows(keep: ndarray, bad: ndarray, scene: ndarray, why: tuple) -> ndarray:
+    report, kind, table, reason = why
+    report.add_rows(kind, table, f"rows dropped: {reason}", scene[keep & bad])
+    return keep & ~bad
