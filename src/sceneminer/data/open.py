@@ -5,13 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
-from sceneminer.data.adapters import argoverse2, nuscenes
+from sceneminer.data.adapters import argoverse2, folder, nuscenes
 from sceneminer.data.errors import DataError, Issue
 from sceneminer.data.log import Log
 from sceneminer.data.options import LogSet, OpenOptions
 
 # Most telling first: a nuScenes folder also holds plain folders of images.
-ADAPTERS: tuple[ModuleType, ...] = (nuscenes, argoverse2)
+ADAPTERS: tuple[ModuleType, ...] = (nuscenes, argoverse2, folder)
 
 
 def open_logs(root: Path | str, options: OpenOptions | None = None, *, adapter: str | None = None) -> LogSet:
@@ -59,7 +59,7 @@ def _adapter(path: Path, name: str | None) -> ModuleType:
     for module in ADAPTERS:
         if module.detect(path):
             return module
-    known = "\n".join(f"  {module.NAME}: {module.EXPECTS}" for module in ADAPTERS)
+    known = "\n".join(f"  {module.describe}" for module in ADAPTERS)
     raise DataError(f"found no recordings at {path} in a known layout; expected one of\n{known}")
 
 

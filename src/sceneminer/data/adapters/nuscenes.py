@@ -27,7 +27,7 @@ from sceneminer.data.options import LogSet, OpenOptions
 from sceneminer.geometry.camera import Camera
 
 NAME = "nuscenes"
-EXPECTS = "a nuScenes root with v1.0-*/scene.json (and samples/, sweeps/, maps/), or one v1.0-* folder of it"
+describe = "nuScenes: a root with v1.0-*/scene.json (and samples/, sweeps/, maps/), or one v1.0-* folder of it"
 LICENCE = "CC BY-NC-SA 4.0 (nuScenes terms of use)"
 _VERSION = "v1.0-"
 
@@ -42,7 +42,7 @@ def open_logs(root: Path, options: OpenOptions) -> LogSet:
     existing_folder(root, "a nuScenes folder")
     folders = _version_folders(root)
     if not folders:
-        raise DataError(f"expected {EXPECTS}; found neither at {root}")
+        raise DataError(f"expected {describe}; found neither at {root}")
     if options.split is not None:
         folders = [f for f in folders if f.name in (options.split, _VERSION + options.split)] or _no_split(
             folders, options
