@@ -34,7 +34,7 @@ from sceneminer.data.options import LogSet, OpenOptions
 from sceneminer.data.track import Track
 
 NAME = "argoverse2"
-EXPECTS = "Argoverse 2: log folders with city_SE3_egovehicle.feather, or a folder of them (sensor/val, val, ...)"
+describe = "Argoverse 2: log folders with city_SE3_egovehicle.feather, or a folder of them (sensor/val, val, ...)"
 LICENCE = "CC BY-NC-SA 4.0 (Argoverse terms)"
 SPLITS = ("train", "val", "test")
 
@@ -86,23 +86,21 @@ def open_logs(root: Path, options: OpenOptions) -> LogSet:
         raise DataError(f"expected split {', '.join(SPLITS)}; found {options.split}")
     folders = [f for f in _log_folders(root) if options.split is None or _split(root, f) == options.split]
     if not folders:
-        raise DataError(f"expected {EXPECTS}; found no such log{_of_split(options)}")
-    logs: dict[str, Log] = {}
+        raise DataError(f"expected {describe}; found no such log{_of_split(options)}")
+    logs: list[Log] = []
     refused: list[tuple[str, Issue]] = []
     for folder in folders:
         name, log_id = _log_name(root, folder), _log_id(root, folder)
         if options.logs is not None and not {name, log_id} & set(options.logs):
             continue
         try:
-            if log_id in logs:
-                raise media_error("bad_row", _relative(root, folder), f"expected one folder of {log_id}, found another")
-            logs[log_id] = _open_log(root, folder, options)
+            logs.append(_open_log(root, folder, options))
         except MediaError as error:
             refused.append((name, error.issue))
     other = root / "motion_forecasting"
     reason = "expected sensor or scenario-mining logs, found motion forecasting scenarios; left out"
     issues = (Issue("unsupported", other.name, reason),) if other.is_dir() else ()
-    return LogSet(tuple(logs.values()), tuple(refused), issues)
+    return LogSet(tuple(logs), tuple(refused), issues)
 
 
 def _of_split(options: OpenOptions) -> str:
@@ -175,7 +173,7 @@ def _open_log(root: Path, folder: Path, options: OpenOptions) -> Log:
         licence=LICENCE,
         start_us=min(int(t[0]) for t in spans),
         end_us=max(int(t[-1]) for t in spans),
-        rig=rig_of(rig, series, options.cameras),
+        rig=rig_of(rig, series),
         series=series,
         reference_times_us=motion.reference_us if len(motion.reference_us) else _densest(series, motion.pose_times_us),
         pose_times_us=motion.pose_times_us,

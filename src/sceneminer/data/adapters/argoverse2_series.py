@@ -39,8 +39,6 @@ def open_series(
     cameras = [p.name for p in (sensors / "cameras").glob("*") if p.is_dir()]
     known = list(rig.sensors)
     cameras.sort(key=lambda name: (known.index(name) if name in known else len(known), name))
-    if options.cameras is not None:
-        cameras = [name for name in cameras if name in options.cameras]
     folders: dict[str, tuple[str, tuple[str, ...]]] = {
         name: (f"{base}/sensors/cameras/{name}", IMAGE_SUFFIXES) for name in cameras
     }
@@ -106,8 +104,6 @@ def _keyframes(series: Series) -> Series:
     )
 
 
-def rig_of(rig: Rig, series: dict[str, Series], cameras: tuple[str, ...] | None) -> Rig:
-    """The rig with every sensor that has a series, and without cameras that were not asked for."""
-    sensors = {n: s for n, s in rig.sensors.items() if cameras is None or s.modality != "camera" or n in cameras}
-    sensors |= {name: s.calibrations[0] for name, s in series.items() if name not in sensors}
-    return replace(rig, sensors=sensors)
+def rig_of(rig: Rig, series: dict[str, Series]) -> Rig:
+    """The rig with every sensor that has a series: those without calibration too."""
+    return replace(rig, sensors={**rig.sensors, **{n: s.calibrations[0] for n, s in series.items()}})

@@ -1,0 +1,123 @@
+"""Which folders of images make which log."""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from sceneminer.data.adapters.folder_times import natural_key
+from sceneminer.data.errors import Issue
+from sceneminer.data.media import IMAGE_SUFFIXES
+
+CAMERA = "camera"
+"""The name of the only camera where images lie in the root itself."""
+
+_OTHER_MEDIA = frozenset(
+    (".bmp", ".gif", ".tif", ".tiff", ".webp", ".heic", ".avif", ".jp2", ".ppm", ".pgm", ".exr", ".raw", ".dng")
+    + (".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".ts")
+)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One log: where it lies, and its cameras' files, all relative to the root."""
+
+    name: str
+    folder: str
+    """``.`` for the root itself, else the child's name."""
+    cameras: Mapping[str, tuple[str, ...]]
+    """In natural order."""
+    issues: tuple[Issue, ...]
+
+    @property
+    def prefix(self) -> str:
+        return "" if self.folder == "." else f"{self.folder}/"
+
+
+def iter_folders(root: Path) -> Iterator[Path]:
+    yield root
+    children = _subfolders(root)
+    yield from children
+    for child in children:
+        yield from _subfolders(child)
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    with os.scandir(folder) as entries:
+        found = [entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+    return [folder / name for name in sorted(found, key=natural_key)]
+
+
+def has_image(folder: Path) -> bool:
+    with os.scandir(folder) as entries:
+        return any(_is_image(entry) for entry in entries)
+
+
+def _is_image(entry: os.DirEntry) -> bool:
+    return entry.name.lower().endswith(IMAGE_SUFFIXES) and not entry.name.startswith(".") and entry.is_file()
+
+
+def find_layouts(root: Path) -> tuple[list[Layout], list[Issue]]:
+    """The logs under a root. Images in the root itself make it one log of one camera, and nothing else is looked at."""
+    name = root.resolve().name or "root"
+    inside, issues = _within(root, [root, *_subfolders(root)])
+    direct, found = _images(root, root)
+    if direct:
+        beside = [folder.name for folder in inside[1:] if has_image(folder)]
+        if beside:
+            reason = "expected images in the root or in folders, found both; folders are left out"
+            found.append(Issue("unsupported", beside[0], reason, len(beside)))
+        return [Layout(name, ".", {CAMERA: direct}, tuple(found))], issues
+    layouts = [_layout(root, name, ".", inside[1:])]
+    for child in inside[1:]:
+        below, escaping = _within(root, _subfolders(child))
+        issues += escaping
+        layouts.append(_layout(root, child.name, child.name, below))
+    return [layout for layout in layouts if layout.cameras], [*issues, *found]
+
+
+def _layout(root: Path, name: str, folder: str, children: list[Path]) -> Layout:
+    cameras: dict[str, tuple[str, ...]] = {}
+    issues: list[Issue] = []
+    for child in children:
+        files, found = _images(root, child)
+        issues += found
+        if files:
+            cameras[child.name] = files
+    return Layout(name, folder, cameras, tuple(issues))
+
+
+def _within(root: Path, folders: list[Path]) -> tuple[list[Path], list[Issue]]:
+    """Folders that lie inside the root, links followed, and an Issue for each other."""
+    real = root.resolve()
+    inside, issues = [], []
+    for folder in folders:
+        if not folder.is_symlink() or folder.resolve().is_relative_to(real):
+            inside.append(folder)
+        else:
+            reason = "expected a folder inside the root, found a link out of it; left out"
+            issues.append(Issue("escaping_path", folder.relative_to(root).as_posix(), reason))
+    return inside, issues
+
+
+def _images(root: Path, folder: Path) -> tuple[tuple[str, ...], list[Issue]]:
+    """Image files of one folder in natural order, relative to the root; other media are counted by name."""
+    where = folder.relative_to(root).as_posix()
+    prefix = "" if where == "." else f"{where}/"
+    real = root.resolve()
+    images, escaping, others = [], [], []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if _is_image(entry):
+                out = entry.is_symlink() and not Path(entry.path).resolve().is_relative_to(real)
+                (escaping if out else images).append(entry.name)
+            elif Path(entry.name).suffix.lower() in _OTHER_MEDIA and entry.is_file():
+                others.append(entry.name)
+    issues = []
+    if escaping:
+        reason = "expected an image inside the root, found a link out of it; left out"
+        issues.append(Issue("escaping_path", f"{prefix}{min(escaping)}", reason, len(escaping)))
+    if others:
+        reason = f"expected {', '.join(IMAGE_SUFFIXES)}, found other media; left out"
+        issues.append(Issue("unsupported", f"{prefix}{min(others)}", reason, len(others)))
+    return tuple(f"{prefix}{name}" for name in sorted(images, key=natural_key)), issues
