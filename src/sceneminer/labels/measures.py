@@ -59,7 +59,7 @@ MEASURES: tuple[Measure, ...] = (
         "higher",
         HORIZON_S,
         "NaN where the agent is absent; 0 where no touch is predicted; at most DRAC_CAP_MPS2",
-        "Constant relative deceleration that just avoids the touch of ttc_turn_s: |Δv| / (2 TTC), for a lead Δv²/(2 gap).",
+        "Relative deceleration that just avoids the touch of ttc_turn_s: |Δv| / (2 TTC); for a lead Δv²/(2 gap).",
     ),
     Measure(
         "ttce_s",
@@ -136,7 +136,7 @@ def _depth_m(ego: Bodies, agent: Bodies, ttc: ndarray) -> ndarray:
 def may_meet(
     ego: Bodies, agent: Bodies, *, horizon_s: float = HORIZON_S, reach_m: float = REACH_M
 ) -> Bool[ndarray, "n"]:
-    """False only where the rectangles surely stay further than ``reach_m`` apart (circles around them, coarse steps)."""
+    """False only where the rectangles surely stay further than ``reach_m`` apart (circles, coarse steps)."""
     times = np.linspace(0.0, horizon_s, 17)
     a, b = roll_out(ego[:, None], times), roll_out(agent[:, None], times)
     nearest = np.min(np.hypot(b.x_m - a.x_m, b.y_m - a.y_m), axis=1)
