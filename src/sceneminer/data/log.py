@@ -6,7 +6,7 @@ through the ``LogStore`` of the adapter that opened the Log.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
@@ -96,6 +96,7 @@ class Points:
     labels: Int[ndarray, "n"] | None = None
 
 
+@runtime_checkable
 class LogStore(Protocol):
     """The lazy side of a Log. Implementations are small, picklable and hold no open files."""
 
