@@ -16,6 +16,8 @@ from sceneminer.data.track import AgentStates, Track, states_at
 from sceneminer.labels.ego import EgoStates, ego_states, smoothed
 
 RATE_HZ = 10.0
+DESCRIBED = frozenset({"nuscenes"})
+"""Data sets whose descriptions somebody wrote who saw the drive; elsewhere their silence says nothing."""
 _MAP_MARGIN_M = 80.0
 
 
@@ -24,6 +26,7 @@ class Situation:
     """What is known of a Log. None: the Log does not have it, and rules that need it answer None."""
 
     description: str
+    """In lower case; empty where the data set has none that a person wrote."""
     times_us: Int[ndarray, "t"]
     ego: EgoStates | None
     agents: AgentStates | None
@@ -106,7 +109,7 @@ def situation_of(log: Log) -> Situation:
         reach = max(np.ptp(ego.x_m), np.ptp(ego.y_m)) / 2 + _MAP_MARGIN_M
         hdmap = hdmap.near(float(x), float(y), float(reach))
     return Situation(
-        description=log.description.lower(),
+        description=log.description.lower() if log.dataset in DESCRIBED else "",
         times_us=times,
         ego=ego,
         agents=smoothed(states_at(tracks, times)) if log.has_tracks else None,

@@ -47,14 +47,16 @@ def parking_lot(at: Situation, span: slice) -> bool | None:
 
 
 def construction_zone(at: Situation, span: slice) -> bool | None:
-    """Within 30 m of ego at some instant: three cones or barriers, or a construction vehicle or worker.
+    """Within 30 m of ego at some instant: three cones or temporary barriers (no bollards), or a construction
+    vehicle or worker.
 
     Without tracks or poses: True where the description speaks of construction or road works, else None.
     """
     if at.ego is None or at.agents is None:
         return True if at.says("construction", "road ?works?") else None
     near = np.nan_to_num(at.distance_m[:, span], nan=np.inf) < WORKS_RANGE_M
-    props = near & at.of("cone", "barrier")[:, None]
+    temporary = at.of("cone", "barrier") & ~at.seen_as("bollard")
+    props = near & temporary[:, None]
     working = near & (at.of("construction_vehicle") | at.seen_as("construction_worker"))[:, None]
     return bool(np.any(props.sum(0) >= WORKS_PROPS) or np.any(working))
 
