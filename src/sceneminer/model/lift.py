@@ -1,0 +1,95 @@
+"""From patch tokens to bird's-eye view: each BEV point pulls features from the images that see it.
+
+Every patch says how far away what it shows probably is (a distribution over distances, as in Philion & Fidler, "Lift,
+Splat, Shoot", ECCV 2020); a point takes a patch's feature in proportion to that probability at its own distance.
+Pulling at the points costs only what is seen and needs no scatter, which keeps it deterministic on every device.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from sceneminer.geometry.grid import BevGrid
+from sceneminer.model.geometry import LiftPoints
+
+_NEAREST_M, _FARTHEST_M = 1.0, 60.0
+
+
+class Lift(nn.Module):
+    """Patch tokens of one Frame's cameras onto a BEV grid."""
+
+    def __init__(self, *, patch_dim: int, width: int, distance_bins: int, grid: BevGrid, heights_m: tuple[float, ...]):
+        super().__init__()
+        self.width, self.bins, self.shape, self.levels = width, distance_bins, grid.shape, len(heights_m)
+        # Towers leave hidden states with a few huge channels; without this they would be all that the lift sees.
+        self.norm = nn.LayerNorm(patch_dim, elementwise_affine=False)
+        self.reduce = nn.Linear(patch_dim, width)
+        self.distance = nn.Linear(patch_dim, distance_bins)
+
+    def forward(
+        self,
+        patches: Sequence[Float[Tensor, "gh gw d"]] | Float[Tensor, "v gh gw d"],
+        valid: Bool[Tensor, "v"],
+        points: LiftPoints,
+    ) -> Float[Tensor, "c y x"]:
+        """One BEV: ``width`` channels and, last, 1 where any camera saw the cell, else 0 throughout.
+
+        A feature is the mean over the cameras and heights that see the point; patch grids may differ by camera.
+        """
+        total = next(self.parameters()).new_zeros(self.levels * math.prod(self.shape), self.width)
+        count = total.new_zeros(total.shape[0], 1)
+        for view, grid in enumerate(patches):
+            if not bool(valid[view]):
+                continue
+            seen = torch.from_numpy(points.visible[view].nonzero()[0]).to(total.device)
+            if len(seen) == 0:
+                continue
+            uv = torch.from_numpy(points.uv[view]).to(total)[seen]
+            distance_m = torch.from_numpy(points.distance_m[view]).to(total)[seen]
+            # Each point is there once, so that adding is a copy and the same on every device.
+            total = total.index_add(0, seen, self.sample(grid, uv, distance_m))
+            count = count.index_add(0, seen, count.new_ones(len(seen), 1))
+        total = total.reshape(self.levels, -1, self.width).sum(0)
+        count = count.reshape(self.levels, -1, 1).sum(0)
+        bev = torch.cat([total / count.clamp(min=1.0), (count > 0).to(total)], -1)
+        return bev.T.reshape(self.width + 1, *self.shape)
+
+    def sample(
+        self, patches: Float[Tensor, "gh gw d"], uv: Float[Tensor, "p 2"], distance_m: Float[Tensor, "p"]
+    ) -> Float[Tensor, "p c"]:
+        """Features at image positions, weighted by how probable the distance is there (1: as a uniform guess).
+
+        The same as interpolating the volume feature × probability linearly in u, v and log distance.
+        """
+        rows, columns, _ = patches.shape
+        normed = self.norm(patches.reshape(rows * columns, -1))
+        features = self.reduce(normed)
+        probability = self.distance(normed).softmax(-1) * self.bins
+        corner, weight = _corners(uv, rows, columns)
+        low, fraction = self._bin(distance_m)
+        low, fraction = low[:, None], fraction[:, None]
+        at_distance = probability[corner, low] * (1 - fraction) + probability[corner, low + 1] * fraction
+        return torch.einsum("pk,pkc->pc", weight * at_distance, features[corner])
+
+    def _bin(self, distance_m: Float[Tensor, "p"]) -> tuple[Int[Tensor, "p"], Float[Tensor, "p"]]:
+        """Lower bin and fraction towards the next; bins are even in log distance from 1 to 60 m, ends held."""
+        log = (distance_m.clamp(_NEAREST_M, _FARTHEST_M) / _NEAREST_M).log() / math.log(_FARTHEST_M / _NEAREST_M)
+        position = log * (self.bins - 1)
+        low = position.floor().clamp(max=self.bins - 2)
+        return low.long(), position - low
+
+
+def _corners(uv: Tensor, rows: int, columns: int) -> tuple[Int[Tensor, "p 4"], Float[Tensor, "p 4"]]:
+    """The four patches around each position, as flat indices, and their bilinear weights; edges are held."""
+    x = ((uv[:, 0] + 1) / 2 * columns - 0.5).clamp(0, columns - 1)
+    y = ((uv[:, 1] + 1) / 2 * rows - 0.5).clamp(0, rows - 1)
+    left, top = x.floor(), y.floor()
+    fx, fy = x - left, y - top
+    left, top = left.long(), top.long()
+    right, bottom = (left + 1).clamp(max=columns - 1), (top + 1).clamp(max=rows - 1)
+    index = [top * columns + left, top * columns + right, bottom * columns + left, bottom * columns + right]
+    weight = [(1 - fy) * (1 - fx), (1 - fy) * fx, fy * (1 - fx), fy * fx]
+    return torch.stack(index, -1), torch.stack(weight, -1)
