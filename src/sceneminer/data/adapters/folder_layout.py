@@ -12,10 +12,9 @@ from sceneminer.data.media import IMAGE_SUFFIXES
 CAMERA = "camera"
 """The name of the only camera where images lie in the root itself."""
 
-_OTHER_MEDIA = frozenset(
-    (".bmp", ".gif", ".tif", ".tiff", ".webp", ".heic", ".avif", ".jp2", ".ppm", ".pgm", ".exr", ".raw", ".dng")
-    + (".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".ts")
-)
+_PICTURES = (".bmp", ".gif", ".tif", ".tiff", ".webp", ".heic", ".avif", ".jp2", ".ppm", ".pgm", ".exr", ".raw", ".dng")
+_MOVIES = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".ts")
+_OTHER_MEDIA = frozenset({*_PICTURES, *_MOVIES})
 
 
 @dataclass(frozen=True)
