@@ -1,0 +1,96 @@
+"""Changing lanes: when it pays (MOBIL, Kesting et al. 2007), whether it is safe, and the path that does it."""
+
+import numpy as np
+
+from sceneminer.data.synth.traffic_kernel import idm_free, idm_interaction
+from sceneminer.data.synth.traffic_net import lane_length, to_lane
+from sceneminer.data.synth.traffic_path import STEP_M, build_path, draw_route, splice
+from sceneminer.data.synth.vehicles import Fleet, set_path
+
+SAFE_BRAKE = 2.0
+_GAIN = 0.35
+
+
+def consider_lane_changes(fleet: Fleet, plan: int, time_s: float, *, pushy: float) -> None:
+    """Let some of the vehicles think about changing lanes; each does so about once a second."""
+    for i in np.flatnonzero(fleet.active).tolist():
+        if (i + plan) % 10 or fleet.v[i] < 3.0 or time_s < fleet.changing_until[i] + 5.0 or i in fleet.forced:
+            continue
+        if fleet.category[i] in ("vehicle.bicycle", "vehicle.trailer") or fleet.tow[i] is not None:
+            continue
+        lane = fleet.net.lanes[fleet.lane_now(i)]
+        for side, target in ((1, lane.left), (-1, lane.right)):
+            if target is not None and _wants(fleet, i, target, pushy if i == 0 else 0.2):
+                change_lane(fleet, i, target, side, time_s)
+                break
+
+
+def _wants(fleet: Fleet, i: int, target: int, pushy: float) -> bool:
+    """Whether the target lane lets one drive faster and nobody there has to brake hard."""
+    net, v = fleet.net, float(fleet.v[i])
+    along = float(to_lane(net, target, fleet.pose[i : i + 1, :2])[0][0])
+    over = max(3.4 * v, 14.0)
+    if lane_length(net, target) - along < over + 16.0 or along < 3.0 or _busy_ahead(fleet, i, over + 12.0):
+        return False
+    if any(b.start_m - 25.0 < along + over and b.end_m > along - 5.0 for b in net.blockages.get(target, [])):
+        return False
+    driver = fleet.drivers[i]
+    ahead, ahead_v, behind, behind_v = neighbours(fleet, i, target, along)
+    gap_behind = behind - fleet.size[i, 0] / 2
+    gap_ahead = ahead - fleet.size[i, 0] / 2
+    if gap_ahead < 4.0 + 0.4 * v or gap_behind < 3.0 + 0.3 * behind_v:
+        return False
+    push = idm_interaction(behind_v, v, gap_behind, 1.2, 1.5, 2.0, 2.0)
+    if push < -SAFE_BRAKE:
+        return False
+    v0 = float(fleet.paths[i].cap_mps[int(fleet.s[i] / STEP_M)])
+    manner = fleet.manner[i]
+    there = idm_free(v, v0, driver.accel_mps2) + idm_interaction(v, ahead_v, gap_ahead, *manner)
+    now = idm_free(v, v0, driver.accel_mps2)
+    if fleet.leader[i] >= 0:
+        now += idm_interaction(v, 0.8 * v, float(fleet.gap[i]), *manner)
+    return there - now > _GAIN - 1.1 * max(0.0, pushy - 0.45) + 0.3 * driver.politeness * max(0.0, -push)
+
+
+def _busy_ahead(fleet: Fleet, i: int, within_m: float) -> bool:
+    s = fleet.s[i]
+    return any(m.end_m > s and m.start_m < s + within_m for m in fleet.paths[i].marks)
+
+
+def neighbours(fleet: Fleet, i: int, lane_id: int, along_m: float) -> tuple[float, float, float, float]:
+    """Distance from one's middle to the rear of who is ahead in a lane, its speed, and the same for who is behind."""
+    ahead, ahead_v, behind, behind_v = 1e3, 30.0, 1e3, 0.0
+    for j in np.flatnonzero(fleet.active).tolist():
+        if j == i or np.hypot(*(fleet.pose[j, :2] - fleet.pose[i, :2])) > 90.0:
+            continue
+        at, aside = to_lane(fleet.net, lane_id, fleet.pose[j : j + 1, :2])
+        if abs(aside[0]) > 2.4 or not -15.0 < at[0] < lane_length(fleet.net, lane_id) + 15.0:
+            continue
+        if np.cos(fleet.pose[j, 2] - fleet.pose[i, 2]) < 0.3:
+            continue
+        gap = float(at[0]) - along_m
+        if gap >= 0 and gap - (fleet.s[j] - fleet.rear[j]) < ahead:
+            ahead, ahead_v = gap - float(fleet.s[j] - fleet.rear[j]), float(fleet.v[j])
+        elif gap < 0 and -gap - fleet.size[j, 0] / 2 < behind:
+            behind, behind_v = -gap - float(fleet.size[j, 0]) / 2, float(fleet.v[j])
+    return ahead, ahead_v, behind, behind_v
+
+
+def change_lane(fleet: Fleet, i: int, target: int, side: int, time_s: float, *, over_m: float | None = None) -> None:
+    """Put a vehicle on a path that moves over to the lane beside it."""
+    net, driver, v = fleet.net, fleet.drivers[i], float(fleet.v[i])
+    rng = np.random.default_rng([i, round(1000 * abs(time_s)), target])
+    remaining = fleet.paths[i].length_m - float(fleet.s[i])
+    # the way goes on as before where the new lane allows it
+    route = draw_route(net, target, max(remaining, 60.0), rng, turns={})
+    new = build_path(net, route, driver, half_width_m=float(fleet.size[i, 1]) / 2)
+    at = float(fleet.s[i] + fleet.half_base[i]) + STEP_M
+    point = fleet.paths[i].xy[min(int(at / STEP_M), len(fleet.paths[i].xy) - 1)]
+    onto = int(np.argmin(np.sum((new.xy - point) ** 2, -1))) * STEP_M
+    over = max(3.4 * v, 14.0) if over_m is None else over_m
+    set_path(fleet, i, splice(net, fleet.paths[i], new, at_m=at, onto_m=onto, over_m=over, driver=driver))
+    fleet.gate[i] = sum(g.end_m <= at for g in fleet.paths[i].gates)
+    fleet.granted[i] = False
+    fleet.held[i].clear()
+    fleet.changing_until[i] = time_s + over / max(v, 3.0)
+    fleet.changing_side[i] = side

@@ -1,0 +1,223 @@
+"""Who is on the road when a Drive begins: ego and its way, other vehicles, people on foot."""
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+from sceneminer.data.synth.catalog import Look, draw_look
+from sceneminer.data.synth.lane_path import lane_at
+from sceneminer.data.synth.pedestrians import WalkNet, WalkStart, draw_walk
+from sceneminer.data.synth.scene import Town
+from sceneminer.data.synth.traffic_mood import Mood
+from sceneminer.data.synth.traffic_net import RoadNet, lane_length, lane_zebras, stop_station
+from sceneminer.data.synth.traffic_path import STEP_M, Driver, build_path, draw_route
+from sceneminer.data.synth.vehicles import WAKE_M, Start
+
+EGO_LOOK = Look((4.084, 1.730, 1.562), (0.92, 0.92, 0.90), (0.40, 0.41, 0.43), 0)
+"""Renault Zoe."""
+LARGE = ("vehicle.truck", "vehicle.bus.rigid", "vehicle.bus.bendy")
+
+
+def draw_driver(rng: np.random.Generator, category: str = "vehicle.car") -> Driver:
+    """Habits of one driver: most are calm, some hurry, a few follow too closely."""
+    haste = float(np.clip(rng.normal(0.0, 1.0), -2.0, 2.4))
+    driver = Driver(
+        speed_factor=0.96 + 0.07 * haste,
+        lateral_mps2=2.1 + 0.25 * haste,
+        headway_s=float(np.clip(1.5 - 0.28 * haste + rng.normal(0, 0.15), 0.7, 2.3)),
+        accel_mps2=float(np.clip(1.7 + 0.25 * haste, 1.1, 2.4)),
+        brake_mps2=float(np.clip(2.0 + 0.2 * haste, 1.5, 2.6)),
+        standstill_m=float(np.clip(rng.normal(2.3, 0.5), 1.3, 3.6)),
+        gap_margin_s=float(np.clip(1.3 - 0.3 * haste, 0.5, 2.2)),
+        politeness=float(np.clip(0.6 - 0.2 * haste, 0.0, 1.0)),
+        offset_m=float(np.clip(rng.normal(0.0, 0.07), -0.14, 0.14)),
+    )
+    changes: dict[str, dict[str, float]] = {
+        "vehicle.bicycle": {"top_mps": float(rng.uniform(3.8, 6.5)), "accel_mps2": 1.0, "standstill_m": 1.2},
+        "vehicle.motorcycle": {"accel_mps2": 2.4, "standstill_m": 1.5},
+        "vehicle.truck": {"accel_mps2": 1.0, "speed_factor": 0.88, "lateral_mps2": 1.5, "offset_m": 0.0},
+    }
+    kind = "vehicle.truck" if category in LARGE else category
+    values = {**vars(driver), **changes.get(kind, {})}
+    if category == "vehicle.bicycle":
+        values["offset_m"] = -float(rng.uniform(0.55, 0.85))
+    return Driver(**values)
+
+
+def choose_ego(
+    net: RoadNet, mood: Mood, rng: np.random.Generator, *, length_m: float
+) -> tuple[list[int], float, Driver]:
+    """Ego's route, the station on it where it starts, and how it is driven."""
+    driver = draw_driver(rng)
+    values = {**vars(driver), "offset_m": 0.0, "headway_s": float(rng.uniform(1.0, 1.8))}
+    values["speed_factor"] = float(rng.uniform(0.9, 1.08))
+    driver = Driver(**values)
+    turns = {"left": mood.turn_left, "right": mood.turn_right, "straight": 1.0}
+    best: tuple[float, list[int]] | None = None
+    plain = [k for k, lane in net.lanes.items() if lane.intersection is None and lane_length(net, k) > 25.0]
+    for _ in range(24):
+        start = plain[int(rng.integers(len(plain)))]
+        route = draw_route(net, start, length_m + 40.0, rng, turns=turns)
+        length = sum(lane_length(net, k) for k in route)
+        score = _score(net, route, mood) + float(rng.normal(0.0, 0.6)) - 0.05 * max(0.0, length_m - length)
+        if best is None or score > best[0]:
+            best = (score, route)
+    assert best is not None
+    return best[1], 6.0 + float(rng.uniform(0.0, 8.0)), driver
+
+
+def _score(net: RoadNet, route: list[int], mood: Mood) -> float:
+    lanes = [net.lanes[k] for k in route]
+    length = np.array([lane_length(net, k) for k in route])
+    limit = np.array([lane.speed_limit_mps for lane in lanes])
+    if mood.trip == "fast":
+        return 0.9 * float((length * limit).sum() / length.sum())
+    if mood.trip == "turns":
+        return 1.2 * sum(lane.turn != "straight" for lane in lanes)
+    if mood.trip == "lot":
+        return 4.0 * float(any(lane.width_m > 5.0 and lane.intersection is None for lane in lanes))
+    if mood.trip == "works":
+        return 3.0 * sum(zone.lane in route for zone in net.town.construction)
+    if mood.trip == "busy":
+        return 0.5 * sum(len(lane_zebras(net, k)) for k in route[:8])
+    return 0.0
+
+
+def draw_traffic(
+    net: RoadNet, ego: Float[ndarray, "n 2"], mood: Mood, taken: list[tuple[float, float]], rng: np.random.Generator
+) -> list[Start]:
+    """Moving vehicles on the lanes within 125 m of ego's way, far enough apart to drive off safely."""
+    starts: list[Start] = []
+    places = np.array([*taken, ego[0]])
+    here = ego[0]
+    for lane_id in net.lanes:
+        lane, length = net.lanes[lane_id], lane_length(net, lane_id)
+        middle = lane.centerline[len(lane.centerline) // 2, :2]
+        if lane.intersection is not None or length < 20.0 or np.min(np.hypot(*(ego - middle).T)) > 125.0:
+            continue
+        weight = 0.25 if lane.width_m > 5.0 else 0.55 if lane.speed_limit_mps < 11.5 else 1.25
+        for at in np.sort(
+            rng.uniform(6.0, length - 4.0, int(rng.poisson(mood.vehicles_per_km * weight * length / 1000)))
+        ):
+            x, y, _ = (float(u) for u in lane_at(lane, at))
+            category = _draw_category(lane.speed_limit_mps, lane.width_m, mood, rng)
+            space = 17.0 if category in LARGE else 11.0
+            same = np.hypot(*(places - (x, y)).T)
+            if same.min() < space:
+                continue
+            start = _start_vehicle(net, lane_id, float(at), category, mood, rng)
+            if start is None:
+                continue
+            asleep = bool(np.hypot(x - here[0], y - here[1]) > WAKE_M)
+            starts.append(Start(**{**vars(start), "asleep": asleep}))
+            places = np.concatenate([places, [(x, y)]])
+    return starts
+
+
+def _draw_category(limit: float, width: float, mood: Mood, rng: np.random.Generator) -> str:
+    roomy = limit > 11.5 and width > 2.9
+    rows = {
+        "vehicle.bicycle": mood.bikes,
+        "vehicle.motorcycle": mood.motorcycles,
+        "vehicle.truck": mood.trucks if roomy else 0.0,
+        "vehicle.bus.rigid": mood.buses * 0.75 if roomy else 0.0,
+        "vehicle.bus.bendy": mood.buses * 0.25 if roomy else 0.0,
+        "vehicle.emergency.police": 0.008,
+        "vehicle.emergency.ambulance": 0.004,
+    }
+    rows["vehicle.car"] = 1.0 - sum(rows.values())
+    names = list(rows)
+    return names[int(rng.choice(len(names), p=np.array(list(rows.values()))))]
+
+
+def _start_vehicle(
+    net: RoadNet, lane_id: int, at_m: float, category: str, mood: Mood, rng: np.random.Generator
+) -> Start | None:
+    look, driver = draw_look(category, rng), draw_driver(rng, category)
+    turns = {"straight": 1.6, "left": 0.7, "right": 0.9}
+    back = list(net.lanes[lane_id].predecessors)
+    lead = [int(back[int(rng.integers(len(back)))])] if back else []
+    route = lead + draw_route(net, lane_id, 330.0, rng, turns=turns)
+    dwell = _bus_dwell(net, route, rng) if category.startswith("vehicle.bus") else None
+    half = look.size_lwh_m[1] / 2
+    path = build_path(net, route, driver, half_width_m=half, dwell=dwell)
+    s = at_m + sum(lane_length(net, k) for k in lead)
+    if not lead and at_m < look.size_lwh_m[0] / 2 + 1.0:
+        return None
+    room = stop_station(net, lane_id) - at_m - look.size_lwh_m[0] / 2
+    if room < 1.0:
+        return None
+    cap = float(path.cap_mps[min(int(s / STEP_M), len(path.cap_mps) - 1)])
+    speed = min(cap, float(np.sqrt(2.0 * 1.5 * room))) * float(rng.uniform(0.7, 1.0))
+    tow = _draw_tow(category, look, rng)
+    lapse = (1e9, 1e9)
+    rider = category in ("vehicle.bicycle", "vehicle.motorcycle")
+    return Start(category, look, driver, path, s, speed, False, rider=rider, tow=tow, lapse=lapse)
+
+
+def _draw_tow(category: str, look: Look, rng: np.random.Generator) -> Look | None:
+    if category == "vehicle.bus.bendy":
+        length, width, height = look.size_lwh_m
+        return Look((0.85 * length, width, height), look.rgb, look.rgb2, look.variant)
+    if category == "vehicle.truck" and rng.random() < 0.22:
+        return draw_look("vehicle.trailer", rng, style="box")
+    if category == "vehicle.car" and rng.random() < 0.02:
+        return draw_look("vehicle.trailer", rng, style="small")
+    return None
+
+
+def _bus_dwell(net: RoadNet, route: list[int], rng: np.random.Generator) -> tuple[int, float, float, float] | None:
+    """A stop to make at the first bus stop on the way."""
+    for spot in net.town.spots:
+        if spot.kind == "bus_stop" and spot.lane in route[1:]:
+            line = net.lanes[spot.lane].centerline
+            k = int(np.argmin(np.hypot(*(line[:, :2] - (spot.x_m, spot.y_m)).T)))
+            x, y, yaw = line[k]
+            aside = -(spot.x_m - x) * np.sin(yaw) + (spot.y_m - y) * np.cos(yaw)
+            return spot.lane, float(net.stations[spot.lane][k]) + 5.0, float(aside) + 0.1, float(rng.uniform(5.0, 12.0))
+    return None
+
+
+def draw_walkers(
+    town: Town, net: WalkNet, ego: Float[ndarray, "n 2"], mood: Mood, rng: np.random.Generator, *, seconds: float
+) -> list[WalkStart]:
+    """People who walk along the pavements within 70 m of ego's way, alone or in groups."""
+    starts: list[WalkStart] = []
+    for k, edge in enumerate(net.edges):
+        length = float(np.hypot(*np.diff(edge.line, axis=0).T).sum())
+        if edge.crossing >= 0 or np.min(np.hypot(*(ego - edge.line[len(edge.line) // 2]).T)) > 70.0:
+            continue
+        for _ in range(int(rng.poisson(mood.walkers * length / 100.0))):
+            starts += _draw_group(net, k, length, mood, rng, seconds=seconds)
+    return starts
+
+
+def _draw_group(
+    net: WalkNet, edge: int, length: float, mood: Mood, rng: np.random.Generator, *, seconds: float
+) -> list[WalkStart]:
+    kinds = ["adult", "child", "stroller", "wheelchair", "personal_mobility", "police_officer", "animal"]
+    kind = kinds[int(rng.choice(len(kinds), p=[0.83, 0.05, 0.025, 0.015, 0.045, 0.015, 0.02]))]
+    usual = {"child": 1.2, "wheelchair": 1.0, "personal_mobility": 3.2, "stroller": 1.15}.get(kind, 1.35)
+    speed = float(np.clip(rng.normal(usual, 0.2), 0.6, 4.5)) * (2.0 if kind == "adult" and rng.random() < 0.04 else 1.0)
+    walk = draw_walk(
+        net, edge, forward=bool(rng.random() < 0.5), length_m=speed * seconds + length + 5.0, cross=mood.cross, rng=rng
+    )
+    s = float(rng.uniform(0.0, length))
+    side = -float(rng.uniform(0.15, 0.9))
+    heed = float(rng.uniform(0.85, 1.15)) if rng.random() > 0.08 else 0.4
+    pauses: tuple[tuple[float, float], ...] = ()
+    if rng.random() < 0.15:
+        begin = float(rng.uniform(-2.0, 15.0))
+        pauses = ((begin, begin + float(rng.uniform(3.0, 10.0))),)
+    group = []
+    size = int(rng.choice([1, 2, 3], p=[0.72, 0.22, 0.06])) if kind in ("adult", "child") else 1
+    for n in range(size):
+        category = "animal" if kind == "animal" else f"human.pedestrian.{kind if n == 0 else 'adult'}"
+        start = WalkStart(category, draw_look(category, rng), walk, s, speed, side + 0.85 * n, pauses, heed)
+        group.append(start)
+    if kind in ("stroller", "animal"):  # somebody pushes it, or holds the lead
+        adult = draw_look("human.pedestrian.adult", rng)
+        back = 0.95 if kind == "stroller" else 0.2
+        aside = side if kind == "stroller" else side + 0.75
+        group.append(WalkStart("human.pedestrian.adult", adult, walk, max(s - back, 0.0), speed, aside, pauses, heed))
+    return group

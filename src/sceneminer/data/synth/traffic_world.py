@@ -1,0 +1,178 @@
+"""A town in motion: the state of everything, and one tick of it."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+from sceneminer.data.synth.pedestrians import (
+    Walkers,
+    build_walk_net,
+    crossing_uses,
+    decide_crossings,
+    make_walkers,
+    move_walkers,
+    walker_bodies,
+)
+from sceneminer.data.synth.scene import TICK_S, Town
+from sceneminer.data.synth.traffic_lanes import consider_lane_changes
+from sceneminer.data.synth.traffic_mood import Mood
+from sceneminer.data.synth.traffic_net import RoadNet, build_road_net
+from sceneminer.data.synth.traffic_path import STEP_M, TICKS_PER_PLAN, build_path
+from sceneminer.data.synth.traffic_rules import signal_of, stops_ahead
+from sceneminer.data.synth.traffic_spawn import EGO_LOOK, choose_ego, draw_traffic, draw_walkers
+from sceneminer.data.synth.traffic_static import Ground, furnish, park_vehicles, place_obstructions, set_up_works
+from sceneminer.data.synth.vehicles import (
+    Bodies,
+    Fleet,
+    Start,
+    fleet_bodies,
+    make_fleet,
+    move,
+    plan_step,
+    wake_and_leave,
+)
+
+WARM_S = 8.0
+
+
+@dataclass
+class World:
+    """Everything a Drive needs while it runs."""
+
+    net: RoadNet
+    mood: Mood
+    rng: np.random.Generator
+    ego_route: list[int]
+    fleet: Fleet
+    people: Walkers
+    ground: Ground
+    still: Bodies
+    violators: set[int] = field(default_factory=set)
+
+
+def make_world(town: Town, mood: Mood, rng: np.random.Generator, *, duration_s: float) -> World:
+    """Choose ego's way and fill the streets along it."""
+    net = build_road_net(town)
+    seconds = WARM_S + duration_s + 2.0
+    route, start_m, driver = choose_ego(net, mood, rng, length_m=16.0 * seconds)
+    ground = Ground()
+    set_up_works(net, ground, rng)
+    way = build_path(net, route, driver).xy[::20]
+    place_obstructions(net, route[:8], mood, ground, rng)
+    for item in park_vehicles(town, way, mood, rng):
+        ground.place(item)
+    furnish(town, way, mood, ground, rng)
+    path = build_path(net, route, driver, half_width_m=EGO_LOOK.size_lwh_m[1] / 2)
+    speed = 0.7 * float(path.cap_mps[int(start_m / STEP_M)])
+    ego = Start("vehicle.car", EGO_LOOK, driver, path, start_m, speed, False, role="ego")
+    here = path.xy[int(start_m / STEP_M) :]
+    taken = [item.pose[:2] for item in ground.items if item.role == "parked_obstruction"]
+    starts = [ego, *draw_traffic(net, here[::20], mood, taken, rng)]
+    walks = draw_walkers(town, build_walk_net(town), here[::20], mood, rng, seconds=seconds)
+    fleet = make_fleet(net, starts)
+    return World(net, mood, rng, route, fleet, make_walkers(town, walks), ground, _still_bodies(ground))
+
+
+def _still_bodies(ground: Ground) -> Bodies:
+    rows = [item for item in ground.items if item.role != "rack"]
+    box = np.array([[*item.pose[:2], item.pose[3], *item.look.size_lwh_m[:2]] for item in rows]).reshape(-1, 5)
+    n = len(box)
+    return Bodies(box, np.zeros((n, 2)), np.full(n, -1, np.int64), np.full(n, -1, np.int64))
+
+
+def step_world(world: World, tick: int, time_s: float) -> None:
+    """Advance the world by one tick; decisions are taken every other tick."""
+    fleet, people = world.fleet, world.people
+    if tick % 20 == 0:
+        parked = world.still.box[:, :2]
+        wake_and_leave(fleet, parked)
+    if tick % TICKS_PER_PLAN == 0:
+        decide_crossings(people, _arrivals(fleet), time_s, _walk_lights(world, time_s))
+        stop = stops_ahead(fleet, crossing_uses(people), time_s, violators=frozenset(world.violators))
+        bodies = _together(fleet_bodies(fleet), walker_bodies(people), world.still)
+        plan_step(fleet, bodies, stop, time_s)
+        consider_lane_changes(fleet, tick // TICKS_PER_PLAN, time_s, pushy=world.mood.pushy)
+    move(fleet)
+    move_walkers(people, time_s, dt_s=TICK_S)
+
+
+def _together(*parts: Bodies) -> Bodies:
+    return Bodies(
+        np.concatenate([p.box for p in parts]),
+        np.concatenate([p.velocity for p in parts]),
+        np.concatenate([p.owner for p in parts]),
+        np.concatenate([p.seen_by for p in parts]),
+    )
+
+
+def _arrivals(fleet: Fleet) -> dict[int, float]:
+    """Seconds until the next vehicle reaches each crossing; who stands or brakes to a stop before it does not count."""
+    soonest: dict[int, float] = {}
+    front, rear = fleet.front, fleet.rear
+    for i in np.flatnonzero(fleet.active).tolist():
+        v = float(fleet.v[i])
+        for mark in fleet.paths[i].marks:
+            if mark.kind != "zebra" or mark.end_m < rear[i]:
+                continue
+            if mark.start_m > front[i] + 70.0:
+                break
+            room = mark.start_m - front[i]
+            if room < 0.5:
+                soonest[mark.index] = 0.0
+            elif v > 0.8:
+                stops_in = v * v / (2 * max(-float(fleet.a[i]), 0.01))
+                if fleet.a[i] > -0.5 or stops_in > room:
+                    soonest[mark.index] = min(soonest.get(mark.index, 1e9), room / v)
+    return soonest
+
+
+def _walk_lights(world: World, time_s: float) -> dict[int, bool]:
+    """For crossings with signals: whether all traffic across them stands at red for long enough to walk over."""
+    lights: dict[int, bool] = {}
+    for crossing, (signals, seconds) in _crossing_signals(world.net).items():
+        lights[crossing] = all(
+            signal.state(time_s) == "red" and signal.state(time_s + seconds) == "red" for signal in signals
+        )
+    return lights
+
+
+def _crossing_signals(net: RoadNet) -> dict[int, tuple[list, float]]:
+    """Signals of the approaches whose lanes run over each crossing on their way into an intersection."""
+    if not hasattr(net, "_lights"):
+        found: dict[int, tuple[list, float]] = {}
+        for k, crossing in enumerate(net.town.crossings):
+            seconds = float(np.linalg.norm(crossing.axis[1] - crossing.axis[0])) / 1.35
+            signals = _signals_over(net, k)
+            if signals:
+                found[k] = (signals, seconds)
+        net._lights = found  # type: ignore[attr-defined]
+    return net._lights  # type: ignore[attr-defined]
+
+
+def _signals_over(net: RoadNet, crossing: int) -> list:
+    from sceneminer.data.synth.traffic_net import lane_zebras
+    from sceneminer.data.synth.traffic_path import Gate
+
+    signals = []
+    for lane_id, lane in net.lanes.items():
+        for zebra in lane_zebras(net, lane_id):
+            if zebra.crossing != crossing:
+                continue
+            if lane.intersection is None:
+                approach, link = lane_id, (lane.successors or (lane_id,))[0]
+                near = zebra.start_m > net.stations[lane_id][-1] - 15.0
+            else:
+                approach, link = (lane.predecessors or (lane_id,))[0], lane_id
+                near = zebra.start_m < 6.0
+            signal = signal_of(net, Gate(0.0, 0.0, 0.0, approach, link)) if near else None
+            if signal is not None and not any(s is signal for s in signals):
+                signals.append(signal)
+    return signals
+
+
+def speed_of(fleet: Fleet, i: int) -> Float[ndarray, "2"]:
+    """Velocity of a vehicle."""
+    yaw = fleet.pose[i, 2]
+    return fleet.v[i] * np.array([np.cos(yaw), np.sin(yaw)])
