@@ -5,13 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
-from sceneminer.data.adapters import argoverse2, folder, nuscenes
+from sceneminer.data.adapters import argoverse2, folder, nuscenes, video
 from sceneminer.data.errors import DataError, Issue
 from sceneminer.data.log import Log
 from sceneminer.data.options import LogSet, OpenOptions
 
 # Most telling first: a nuScenes folder also holds plain folders of images.
-ADAPTERS: tuple[ModuleType, ...] = (nuscenes, argoverse2, folder)
+ADAPTERS: tuple[ModuleType, ...] = (nuscenes, argoverse2, folder, video)
 
 
 def open_logs(root: Path | str, options: OpenOptions | None = None, *, adapter: str | None = None) -> LogSet:

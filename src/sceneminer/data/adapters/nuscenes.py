@@ -142,7 +142,7 @@ def _arrays(folder: Path, tables: dict[str, pa.Table], media: MediaRoot) -> _Ver
         calibration=numbers(measured, "calibration"),
         key=numbers(measured, "key"),
         size_px=np.stack([numbers(measured, "width"), numbers(measured, "height")], -1),
-        missing=find_missing(measured["filename"], media),
+        missing=find_missing(measured["filename"], measured["folder"].combine_chunks(), media),
         pose_time_us=numbers(poses, "timestamp"),
         poses=lists(poses, "pose").reshape(-1, 4, 4),
         sample_time_us=numbers(tables["samples"], "timestamp"),
@@ -226,11 +226,9 @@ def _with_pose(version: _Version, rows: ndarray, channel: str, found: list[Issue
 
 def _one_series(version: _Version, rows: ndarray, channel: str, modality: Modality, found: list[Issue]) -> Series:
     kinds = np.column_stack([version.calibration[rows], version.size_px[rows]])
-    unique, index, counts = np.unique(kinds, axis=0, return_inverse=True, return_counts=True)
-    # The calibration in use most often comes first: it is what the Rig shows.
-    order = np.argsort(-counts, kind="stable")
-    sensors = tuple(_sensor(version, channel, modality, unique[i]) for i in order)
-    blind = sum(int(counts[i]) for i, s in zip(order, sensors, strict=True) if modality == "camera" and not s.camera)
+    unique, index, counts = _by_use(kinds)
+    sensors = tuple(_sensor(version, channel, modality, kind) for kind in unique)
+    blind = sum(int(n) for n, s in zip(counts, sensors, strict=True) if modality == "camera" and not s.camera)
     if blind:
         reason = f"{channel}: expected intrinsics, a sensor pose and an image size; its images are used without"
         found.append(_issue(version, "no_calibration", "calibrated_sensor", reason, blind))
@@ -244,8 +242,17 @@ def _one_series(version: _Version, rows: ndarray, channel: str, modality: Modali
         files=tuple(files.to_pylist()),
         keyframe=version.key[rows],
         calibrations=sensors,
-        calibration_index=np.argsort(order)[index.reshape(-1)].astype(np.int16),
+        calibration_index=index.astype(np.int16),
     )
+
+
+def _by_use(kinds: ndarray) -> tuple[ndarray, ndarray, ndarray]:
+    """Distinct rows, the most frequent first (it is what the Rig shows); which of them each row is; how often."""
+    if np.all(kinds == kinds[0]):
+        return kinds[:1], np.zeros(len(kinds), np.int64), np.array([len(kinds)])
+    unique, index, counts = np.unique(kinds, axis=0, return_inverse=True, return_counts=True)
+    order = np.argsort(-counts, kind="stable")
+    return unique[order], np.argsort(order)[index.reshape(-1)], counts[order]
 
 
 def _sensor(version: _Version, channel: str, modality: Modality, kind: ndarray) -> Sensor:

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from numpy import ndarray
 
 from sceneminer.data.adapters.nuscenes_boxes import join_boxes
+from sceneminer.data.adapters.nuscenes_media import folders_of
 from sceneminer.data.adapters.nuscenes_tables import (
     Report,
     drop_rows,
@@ -42,8 +43,8 @@ def join_tables(folder: Path) -> dict[str, pa.Table]:
     poses = _poses(raw, measured, report)
     boxes = join_boxes(raw, sample_scene, sample_time, report)
     samples = sorted_rows({"scene": sample_scene, "timestamp": sample_time}, sample_scene >= 0, ("timestamp", "scene"))
-    keep = ("scene", "rank", "timestamp", "calibration", "key", "width", "height", "filename", "lidarseg")
-    tables = {"samples": samples, "measurements": measured.select(keep), "poses": poses, "boxes": boxes}
+    measured = measured.drop_columns(["pose"]).append_column("folder", folders_of(measured["filename"]))
+    tables = {"samples": samples, "measurements": measured, "poses": poses, "boxes": boxes}
     return tables | {
         "scenes": _scenes(raw, tables, report),
         "calibrations": calibrations,

@@ -20,12 +20,16 @@ MAX_LISTED = 50_000
 """Folders of which the tables name more files than this are not listed on opening; reading names what is absent."""
 
 
-def find_missing(names: pa.ChunkedArray, media: MediaRoot) -> ndarray:
+def folders_of(names: pa.ChunkedArray) -> pa.DictionaryArray:
+    """The folder of each media name, up to its last slash."""
+    return pc.replace_substring_regex(names, r"[^/]*$", "").combine_chunks().dictionary_encode()
+
+
+def find_missing(names: pa.ChunkedArray, folders: pa.DictionaryArray, media: MediaRoot) -> ndarray:
     """Which measurements' files are known to be absent: each folder is listed once, no file is opened."""
     missing = np.zeros(len(names), bool)
     if len(names) == 0:
         return missing
-    folders = pc.replace_substring_regex(names, r"[^/]*$", "").combine_chunks().dictionary_encode()
     index = folders.indices.to_numpy()
     counts = np.bincount(index, minlength=len(folders.dictionary))
     for code, folder in enumerate(folders.dictionary.to_pylist()):
