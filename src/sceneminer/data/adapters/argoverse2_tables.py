@@ -16,7 +16,7 @@ import pyarrow as pa
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from sceneminer.data.errors import Issue
+from sceneminer.data.errors import Issue, MediaError
 from sceneminer.data.log import Points, Rig, Sensor
 from sceneminer.data.media import MediaRoot, media_error
 from sceneminer.data.track import Category, Track
@@ -284,7 +284,11 @@ def _camera(table: Mapping[str, ndarray], i: int) -> Camera:
 
 def read_sweep(root: MediaRoot, name: str) -> Points:
     """One sweep in the rear-axle frame at its own time; points that are not finite are left out."""
-    table = read_table(root, name, _SWEEP, {"intensity": float, "laser_number": int})
+    try:
+        table = read_table(root, name, _SWEEP, {"intensity": float, "laser_number": int})
+    except MediaError as error:
+        kind = "broken_file" if error.issue.kind == "bad_table" else error.issue.kind
+        raise media_error(kind, name, error.issue.reason) from error
     xyz = np.stack([table["x"], table["y"], table["z"]], -1).astype(np.float32)
     keep = np.all(np.isfinite(xyz), axis=-1)
     intensity = table.get("intensity", np.zeros(len(xyz))).astype(np.float32)

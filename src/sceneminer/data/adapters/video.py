@@ -43,6 +43,7 @@ _CODECS = frozenset(
 _BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide")
 _OPEN_DECODERS = 8
 _AHEAD_US = 1_000_000
+_SHORT_US = 400_000
 
 
 @dataclass(frozen=True)
@@ -58,11 +59,13 @@ class VideoStore:
 
     def read_image(self, series: Series, i: int, *, size: tuple[int, int] | None = None) -> UInt8[ndarray, "h w 3"]:
         name = series.files[i]
-        start_us, first = self.starts[name]
         path = self.media.path(name)
+        if name not in self.starts:
+            raise media_error("missing_file", name, "expected a video that was there on opening, found another")
+        start_us, first = self.starts[name]
         stat = path.stat()
-        decoder = _decoder(os.getpid(), str(path), stat.st_size, stat.st_mtime_ns)
-        rgb = decoder.read(int(series.times_us[i]) - start_us, name=name, first=first)
+        decoder = _decoder(os.getpid(), str(path), stat.st_size, stat.st_mtime_ns, name)
+        rgb = decoder.read(int(series.times_us[i]) - start_us, first=first)
         if size is None or rgb.shape[1::-1] == size:
             return rgb
         return np.asarray(Image.fromarray(rgb).resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0))
@@ -226,6 +229,10 @@ def _read_timeline(media: MediaRoot, name: str) -> Timeline:
         if not ticks:
             raise media_error("broken_file", name, "expected video frames, found none")
         offsets = sorted(_offset_us(t, min(ticks), stream) for t in ticks)
+        declared_us = container.duration or 0
+        if declared_us - offsets[-1] > _SHORT_US + 2 * offsets[-1] // max(len(ticks) - 1, 1):
+            reason = f"expected frames for {declared_us / 1e6:.1f} s as the file declares, found the last at "
+            issues.append(Issue("broken_file", name, f"{reason}{offsets[-1] / 1e6:.1f} s"))
     unique = tuple(dict.fromkeys(offsets))
     if len(unique) < len(offsets):
         reason = "expected each frame time once, found repeats; the first is kept"
@@ -234,30 +241,31 @@ def _read_timeline(media: MediaRoot, name: str) -> Timeline:
 
 
 @functools.lru_cache(maxsize=_OPEN_DECODERS)
-def _decoder(process: int, path: str, size: int, mtime_ns: int) -> "_Decoder":
+def _decoder(process: int, path: str, size: int, mtime_ns: int, name: str) -> "_Decoder":
     """This process's open decoder of a file as it is now; the key keeps forks from sharing a file position."""
-    return _Decoder(Path(path))
+    return _Decoder(Path(path), name)
 
 
 class _Decoder:
     """One open video. Frames asked for in order are decoded in order; others are reached from a keyframe."""
 
-    def __init__(self, path: Path):
-        self._container, self._stream = _open_container(path, path.name)
+    def __init__(self, path: Path, name: str):
+        self._name = name
+        self._container, self._stream = _open_container(path, name)
         self._lock = threading.Lock()
         self._frames: Iterator[tuple[int, Any]] = iter(())
         self._last: tuple[int, Any] | None = None
 
-    def read(self, offset_us: int, *, name: str, first: int) -> UInt8[ndarray, "h w 3"]:
+    def read(self, offset_us: int, *, first: int) -> UInt8[ndarray, "h w 3"]:
         """The frame at exactly that time after the first; MediaError where it cannot be decoded."""
         with self._lock:
             frame = self._find(offset_us, first)
         if frame is None or frame.is_corrupt:
             at = f"at {offset_us / 1e6:.3f} s"
-            raise media_error("broken_file", name, f"expected a frame {at} that decodes, found none")
+            raise media_error("broken_file", self._name, f"expected a frame {at} that decodes, found none")
         if frame.width * frame.height > MAX_IMAGE_PIXELS:
             found = f"found {frame.width}×{frame.height}"
-            raise media_error("too_large", name, f"expected at most {MAX_IMAGE_PIXELS} pixels, {found}")
+            raise media_error("too_large", self._name, f"expected at most {MAX_IMAGE_PIXELS} pixels, {found}")
         rgb = frame.to_ndarray(format="rgb24")
         turns = frame.rotation // 90 if frame.rotation % 90 == 0 else 0
         return np.ascontiguousarray(np.rot90(rgb, turns)) if turns else rgb
@@ -299,10 +307,11 @@ class _Decoder:
     def _decoded(self) -> Iterator[tuple[int, Any]]:
         """Frames as they are shown, with their times; a packet that does not decode gives none.
 
-        AVI's frames get the times of their packets in ascending order, as they come out in the order of showing.
+        AVI's frames have the times of their packets; B-frames get them in ascending order, as they are shown.
         """
         av = _av()
-        by_order = self._container.format.name == "avi"
+        is_avi = self._container.format.name == "avi"
+        by_order = is_avi and self._stream.codec_context.has_b_frames
         waiting: list[int] = []
         packets = self._container.demux(self._stream)
         while True:
@@ -313,12 +322,14 @@ class _Decoder:
             except StopIteration:
                 return
             except av.error.InvalidDataError:
+                if by_order:
+                    return  # which frames are lost is unknown; the next group starts anew
                 continue
             except (av.error.FFmpegError, OSError):
                 return
             if by_order and packet.size and ticks is not None:
                 heapq.heappush(waiting, ticks)
             for frame in frames:
-                ticks = heapq.heappop(waiting) if by_order and waiting else frame.pts
+                ticks = heapq.heappop(waiting) if by_order and waiting else frame.dts if is_avi else frame.pts
                 if ticks is not None:
                     yield ticks, frame
