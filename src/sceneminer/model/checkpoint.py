@@ -55,7 +55,7 @@ def write_checkpoint(folder: Path, document: Mapping[str, Any], weights: Mapping
 
 
 def read_weights(folder: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of ``model.safetensors``; CheckpointError unless all are finite, with the expected names and shapes."""
+    """The tensors of ``model.safetensors``; CheckpointError unless finite, with the names and shapes expected."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 

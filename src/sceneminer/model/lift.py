@@ -31,7 +31,7 @@ class Lift(nn.Module):
 
     def forward(
         self,
-        patches: Sequence[Float[Tensor, "gh gw d"]] | Float[Tensor, "v gh gw d"],
+        patches: Sequence[Float[Tensor, "_ _ d"]] | Float[Tensor, "v _ _ d"],
         valid: Bool[Tensor, "v"],
         points: LiftPoints,
     ) -> Float[Tensor, "c y x"]:

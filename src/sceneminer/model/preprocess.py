@@ -55,14 +55,16 @@ class Preprocessing:
 def resize_images(
     images: UInt8[Tensor, "b 3 h w"], size: tuple[int, int], *, resample: Resample = "bicubic"
 ) -> UInt8[Tensor, "b 3 h2 w2"]:
-    """Whole images resized to ``size`` (height, width) with antialiasing, as PIL does it (within one grey level)."""
+    """Whole images resized to ``size`` (height, width) with antialiasing, as PIL does it (within two grey levels of 255)."""
     if images.shape[-2:] == torch.Size(size):
         return images
-    # torch's uint8 kernel is a port of PIL's fixed-point one; on other devices go through floats.
+    # torch's uint8 kernel is a port of PIL's fixed-point one; elsewhere PIL's two rounded passes are taken one by one.
     if images.device.type == "cpu":
         return functional.interpolate(images, size=size, mode=resample, antialias=True)
-    resized = functional.interpolate(images.float(), size=size, mode=resample, antialias=True)
-    return resized.round().clamp(0, 255).to(torch.uint8)
+    for target in ((images.shape[-2], size[1]), size):
+        resized = functional.interpolate(images.float(), size=target, mode=resample, antialias=True)
+        images = resized.round().clamp(0, 255).to(torch.uint8)
+    return images
 
 
 def patchify(images: Float[Tensor, "b 3 h w"], patch_px: int) -> Float[Tensor, "b n d"]:

@@ -97,7 +97,7 @@ class SceneModel(nn.Module):
 
     def lift_frames(
         self,
-        patches: Float[Tensor, "f v gh gw d"] | Sequence[Float[Tensor, "f gh gw d"]],
+        patches: Float[Tensor, "f v _ _ d"] | Sequence[Float[Tensor, "f _ _ d"]],
         valid: Bool[Tensor, "f v"],
         points: Sequence[LiftPoints],
     ) -> Float[Tensor, "f ch y x"]:

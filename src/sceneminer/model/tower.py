@@ -247,13 +247,14 @@ def _load_model(folder: Path, model_type: str) -> nn.Module:
                 local_files_only=True,
                 dtype=torch.float32,
                 output_loading_info=True,
+                ignore_mismatched_sizes=True,  # reported, and refused below by name
             )
     except Exception as error:  # transformers and safetensors raise many kinds for one fact: these weights do not load
         line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise CheckpointError(f"expected {folder} to hold a {model_type} model, found: {line}") from None
     for kind, what in (("missing_keys", "is missing"), ("mismatched_keys", "has the wrong shape")):
         if info[kind]:
-            first = sorted(map(str, info[kind]))[0]
+            first = sorted(key if isinstance(key, str) else str(key[0]) for key in info[kind])[0]
             raise CheckpointError(f"expected all weights of {folder}, found that {first} {what} ({len(info[kind])} do)")
     for name, tensor in model.named_parameters():
         if not bool(torch.isfinite(tensor).all()):
