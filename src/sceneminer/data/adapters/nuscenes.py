@@ -7,7 +7,7 @@ are not needed, because every sample names its scene.
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -119,7 +119,11 @@ def _open_version(folder: Path, media: MediaRoot, options: OpenOptions) -> LogSe
             subject = f"{folder.name}/sample_data.json"
             refused.append((name, _no_data(subject, "measurements of this scene", broken)))
             continue
-        logs.append(_log(version, scene, media, (log_id, name, issues.get(row, ())), options))
+        log = _log(version, scene, media, (log_id, name, issues.get(row, ())), options)
+        if log.series:
+            logs.append(log)
+        else:
+            refused.append((name, _no_data(f"{folder.name}/sample_data.json", "sensors of this scene", log.issues)))
     return LogSet(tuple(logs), tuple(refused), issues.get(-1, ()))
 
 
@@ -282,7 +286,7 @@ def _is_required(subject: str) -> bool:
     return Path(subject).stem in REQUIRED_TABLES
 
 
-def _no_data(subject: str, what: str, broken: list[Issue]) -> Issue:
+def _no_data(subject: str, what: str, broken: Sequence[Issue]) -> Issue:
     why = "".join(f"; {issue.subject}: {issue.reason}" for issue in broken)
     return Issue("bad_table", subject, f"expected {what}, found none that can be used{why}")
 
