@@ -10,8 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from adapter_case import GREEN, RED, AdapterCase, write_two_tone
+from argoverse2_tree import make_argoverse2_tree
+from folder_tree import make_folder_tree, make_frames_tree
 from nuscenes_tree import make_nuscenes_tree
 from PIL import ImageFile
+from video_tree import make_video_tree
 
 from sceneminer.data.errors import DataError, Issue, MediaError
 from sceneminer.data.log import Log
@@ -31,6 +34,56 @@ CASES = (
         has_map=True,
         has_points=True,
     ),
+    AdapterCase(
+        "argoverse2",
+        lambda folder: make_argoverse2_tree(folder) / "sensor",
+        adapter="argoverse2",
+        logs=1,
+        cameras=("ring_front_center", "ring_front_left"),
+        image_size=(36, 64),
+        has_poses=True,
+        has_tracks=True,
+        has_map=True,
+        has_points=True,
+    ),
+    AdapterCase(
+        "folder",
+        make_folder_tree,
+        adapter="folder",
+        logs=2,
+        cameras=("front", "rear"),
+        image_size=(64, 36),
+        has_poses=True,
+        has_tracks=False,
+        has_map=False,
+        has_points=False,
+    ),
+    AdapterCase(
+        "folder_of_frames",
+        make_frames_tree,
+        adapter="folder",
+        logs=1,
+        cameras=("camera",),
+        image_size=(64, 36),
+        has_poses=False,
+        has_tracks=False,
+        has_map=False,
+        has_points=False,
+        options=OpenOptions(fps=10.0),
+    ),
+    AdapterCase(
+        "video",
+        make_video_tree,
+        adapter="video",
+        logs=3,
+        cameras=("camera",),
+        image_size=(64, 36),
+        has_poses=False,
+        has_tracks=False,
+        has_map=False,
+        has_points=False,
+        is_video=True,
+    ),
 )
 REAL_DATA = Path(__file__).parents[2].parent / "shared" / "data"
 REAL = {
@@ -38,7 +91,9 @@ REAL = {
     "nuscenes/onesample_scene-0061": "nuscenes",
     "av2/sensor": "argoverse2",
     "av2/scenario_mining": "argoverse2",
+    "av2": "argoverse2",
     "pexels_dashcam/example_02": "folder",
+    "nuscenes/drivelm/samples": "folder",
 }
 
 

@@ -156,6 +156,8 @@ def _open_log(media: MediaRoot, name: str, files: Mapping[str, str]) -> Log:
 
 def _format_of(head: bytes, name: str) -> str:
     """The demuxer for a file by its first bytes; MediaError for all that is not on the list."""
+    if len(head) < 12:
+        raise media_error("broken_file", name, f"expected a video, found {len(head)} bytes")
     if head[4:8] in _BOXES:
         return "mov"
     if head[:4] == b"\x1a\x45\xdf\xa3":
