@@ -13,7 +13,7 @@ from sceneminer.data.synth.traffic_rules import CrossingUse
 from sceneminer.data.synth.vehicles import Bodies
 
 WALK_STEP_M = 0.25
-_JOIN_M = 2.6
+_JOIN_M = 0.5
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,8 @@ class Walkers:
     """Waiting at a kerb."""
     on_road: ndarray
     seen_by: ndarray
+    still: Float[ndarray, "m 5"]
+    """Boxes of things on the pavements, to walk round: x, y, yaw, length, width."""
     pose: Float[ndarray, "n 3"] = field(default_factory=lambda: np.zeros((0, 3)))
 
 
@@ -124,14 +126,17 @@ def lay_walk(parts: list[Float[ndarray, "_n 2"]], crossings: list[int]) -> Walk:
     """Join lines into one way and note where it runs over crossings."""
     points = np.concatenate(parts)
     owner = np.concatenate([np.full(len(p), c) for p, c in zip(parts, crossings, strict=True)])
-    keep = np.concatenate([[True], np.hypot(*np.diff(points, axis=0).T) > 1e-6])
+    keep = np.concatenate(
+        [np.hypot(*np.diff(points, axis=0).T) > 1e-6, [True]]
+    )  # of twins the later: it owns the segment
     points, owner = points[keep], owner[keep]
     along = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(points, axis=0).T))])
-    even = np.arange(0.0, max(along[-1], WALK_STEP_M), WALK_STEP_M)
+    even = np.arange(0.0, max(along[-1], 12 * WALK_STEP_M), WALK_STEP_M)
     xy = np.stack([np.interp(even, along, points[:, k]) for k in range(2)], -1)
     low = np.clip(np.searchsorted(along, even, side="right") - 1, 0, len(owner) - 1)
-    high = np.minimum(low + 1, len(owner) - 1)
-    crossing = np.where(owner[low] == owner[high], owner[low], -1)
+    crossing = owner[low]
+    for _ in range(3):  # nobody walks round a corner on the spot
+        xy[4:-4] = np.stack([np.convolve(xy[:, k], np.full(9, 1 / 9), "valid") for k in range(2)], -1)
     return Walk(xy, crossing.astype(np.int64), tuple(_entries(crossing)))
 
 
@@ -144,7 +149,7 @@ def _entries(crossing: ndarray) -> list[tuple[float, float, int, float, float]]:
     return found
 
 
-def make_walkers(town: Town, starts: list[WalkStart]) -> Walkers:
+def make_walkers(town: Town, starts: list[WalkStart], still: Float[ndarray, "m 5"]) -> Walkers:
     """People at their starting places."""
     n = len(starts)
     longest = max((len(start.walk.xy) for start in starts), default=2)
@@ -165,6 +170,7 @@ def make_walkers(town: Town, starts: list[WalkStart]) -> Walkers:
         held=np.zeros(n, bool),
         on_road=np.zeros(n, bool),
         seen_by=np.full(n, -1, np.int64),
+        still=still,
         pose=np.zeros((n, 3)),
     )
     move_walkers(people, time_s=-1e6)
@@ -180,7 +186,17 @@ def move_walkers(people: Walkers, time_s: float, *, dt_s: float = 0.0) -> None:
         if any(a <= time_s < b for a, b in start.pauses):
             wish[k] = 0.0
     people.pose = step_walkers(
-        people.xy, people.counts, people.s, people.v, people.aside, people.home, people.size, wish, dt_s, WALK_STEP_M
+        people.xy,
+        people.counts,
+        people.s,
+        people.v,
+        people.aside,
+        people.home,
+        people.size,
+        wish,
+        people.still,
+        dt_s,
+        WALK_STEP_M,
     )
 
 

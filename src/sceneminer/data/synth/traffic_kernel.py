@@ -167,10 +167,14 @@ def step_walkers(
     home: ndarray,
     size: ndarray,
     wish: ndarray,
+    still: ndarray,
     dt: float,
     step: float,
 ):
-    """Advance people in place by ``dt`` and return x, y and yaw: they slow behind others and step aside to the right."""
+    """Advance people in place by ``dt`` and return x, y and yaw: they slow behind others and step aside to the right.
+
+    ``still`` [m, 5] holds x, y, yaw, length, width of things on the pavements.
+    """
     n = len(s)
     out = np.empty((n, 3))
     for k in range(n):
@@ -180,29 +184,35 @@ def step_walkers(
     for k in range(n):
         goal, shift = wish[k], home[k]
         c, q = np.cos(out[k, 2]), np.sin(out[k, 2])
-        for j in range(n):
-            dx, dy = out[j, 0] - out[k, 0], out[j, 1] - out[k, 1]
-            if j == k or abs(dx) > 4.0 or abs(dy) > 4.0:
+        for j in range(n + len(still)):
+            if j < n:
+                x, y, yaw, length, width, pace = out[j, 0], out[j, 1], out[j, 2], size[j, 0], size[j, 1], v[j]
+            else:
+                x, y, yaw, length, width = still[j - n]
+                pace = 0.0
+            dx, dy = x - out[k, 0], y - out[k, 1]
+            if j == k or abs(dx) > 6.0 or abs(dy) > 6.0:
                 continue
             ahead, left = c * dx + q * dy, -q * dx + c * dy
-            need = (size[k, 1] + size[j, 1]) / 2 + 0.12
-            room = ahead - (size[k, 0] + size[j, 0]) / 2
+            turn_c, turn_s = abs(np.cos(yaw - out[k, 2])), abs(np.sin(yaw - out[k, 2]))
+            need = (size[k, 1] + length * turn_s + width * turn_c) / 2 + 0.12
+            room = ahead - (size[k, 0] + length * turn_c + width * turn_s) / 2
             if ahead <= 0.05 or abs(left) > need:
                 continue
-            meeting = np.cos(out[j, 2] - out[k, 2]) < 0.0
-            if room < 3.0 and (meeting or v[j] < wish[k] - 0.2):
-                away = left - need if left >= 0.0 else left + need
-                if meeting:
-                    away = left - need
-                shift = min(max(aside[k] + away, -1.3), 1.3)
-            if room < 0.7:
-                goal = min(goal, max(0.0, (0.0 if meeting else v[j]) + (room - 0.25) * 1.0))
+            meeting = pace > 0.1 and np.cos(yaw - out[k, 2]) < 0.0
+            if room < 3.5 and (meeting or pace < wish[k] - 0.2):
+                away = left - need if left >= 0.0 or meeting else left + need
+                if abs(aside[k] + away) > 1.25:
+                    away = left + need if away < 0.0 else left - need
+                shift = min(max(aside[k] + away, -1.25), 1.25)
+            if room < 0.9:
+                goal = min(goal, max(0.0, (0.0 if meeting else pace) + (room - 0.3) * 1.2))
         v[k] += min(max(goal - v[k], -2.5 * dt), 1.5 * dt)
         v[k] = max(v[k], 0.0)
         s[k] = min(s[k] + v[k] * dt, (counts[k] - 1) * step)
         if s[k] >= (counts[k] - 1) * step - 1e-6:
             v[k] = 0.0
-        rate = 0.6 * min(1.0, 0.15 + v[k])
+        rate = 0.75 * min(1.0, 0.25 + v[k])
         aside[k] += min(max(shift - aside[k], -rate * dt), rate * dt)
         out[k] = _walker_pose(paths[k], counts[k], s[k], aside[k], step)
     return out
@@ -210,8 +220,8 @@ def step_walkers(
 
 @njit(cache=True)
 def _walker_pose(path: ndarray, count: int, s: float, aside: float, step: float):
-    ax, ay = point_at(path, count, max(s - 0.5, 0.0), step)
-    bx, by = point_at(path, count, min(s + 0.5, (count - 1) * step), step)
+    ax, ay = point_at(path, count, max(s - 0.6, 0.0), step)
+    bx, by = point_at(path, count, min(s + 0.6, (count - 1) * step), step)
     yaw = np.arctan2(by - ay, bx - ax)
     x, y = point_at(path, count, s, step)
     pose = np.empty(3)

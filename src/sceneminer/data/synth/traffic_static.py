@@ -178,7 +178,7 @@ def _beside(path: Float[ndarray, "n 2"], aside: float, rng: np.random.Generator)
 
 
 def _furniture(path: Float[ndarray, "n 2"], ground: Ground, rng: np.random.Generator) -> None:
-    x, y, yaw = _beside(path, float(rng.choice([-1.0, 1.0])) * 0.85, rng)
+    x, y, yaw = _beside(path, float(rng.choice([-1.0, 1.0])) * 1.12, rng)
     if rng.random() < 0.5:
         kind = "movable_object.pushable_pullable" if rng.random() < 0.75 else "movable_object.debris"
         ground.place(Still(kind, draw_look(kind, rng), (x, y, KERB_M, yaw + float(rng.normal(0, 0.3))), "pavement"))
@@ -196,7 +196,7 @@ def _furniture(path: Float[ndarray, "n 2"], ground: Ground, rng: np.random.Gener
 
 def _idlers(path: Float[ndarray, "n 2"], ground: Ground, rng: np.random.Generator) -> None:
     """One to three people who stand and talk, or one who sits."""
-    x, y, yaw = _beside(path, float(rng.uniform(-1.1, 1.1)), rng)
+    x, y, yaw = _beside(path, float(rng.choice([-1.0, 1.0])) * float(rng.uniform(0.7, 1.15)), rng)
     count = int(rng.choice([1, 1, 2, 3]))
     sits = count == 1 and rng.random() < 0.3
     for k in range(count):

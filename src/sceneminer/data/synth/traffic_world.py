@@ -72,7 +72,9 @@ def make_world(town: Town, mood: Mood, rng: np.random.Generator, *, duration_s: 
     starts = [ego, *draw_traffic(net, here[::20], mood, taken, rng)]
     walks = draw_walkers(town, build_walk_net(town), here[::20], mood, rng, seconds=seconds)
     fleet = make_fleet(net, starts)
-    return World(net, mood, rng, route, fleet, make_walkers(town, walks), ground, _still_bodies(ground))
+    still = _still_bodies(ground)
+    pavement = np.array([item.pose[2] > 0.0 for item in ground.items if item.role != "rack"], bool)
+    return World(net, mood, rng, route, fleet, make_walkers(town, walks, still.box[pavement]), ground, still)
 
 
 def _still_bodies(ground: Ground) -> Bodies:
