@@ -29,7 +29,7 @@ class RiskConfig:
     reach_m: float = REACH_M
     standing_mps: float = 0.5
     """Slower agents stand: annotated boxes of parked cars jitter by some cm between keyframes."""
-    smooth_s: float = 0.5
+    smooth_s: float = 0.75
     """Agents' velocities come from positions within ± this; 0: as given."""
     closing_ttc_s: float = 2.5
     closing_drac_mps2: float = 4.0

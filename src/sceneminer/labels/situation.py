@@ -71,13 +71,8 @@ class Situation:
 
     def seen_as(self, part: str) -> Bool[ndarray, "a"]:
         """Which agents have ``part`` in the data set's own category name or in one of their attributes."""
-        return np.array(
-            [
-                part in t.source_category or any(part in a for a in frozenset().union(*t.attributes))
-                for t in self.tracks
-            ],
-            bool,
-        )
+        words = [" ".join((t.source_category, *frozenset().union(*t.attributes))).lower() for t in self.tracks]
+        return np.array([part in text for text in words], bool)
 
     def area(self, layer: str) -> BaseGeometry | None:
         """All shapes of a map layer as one; None where the map does not have the layer."""
