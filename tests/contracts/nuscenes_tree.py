@@ -203,7 +203,7 @@ def expansion() -> dict:
         {
             "token": "road",
             "exterior_node_tokens": rectangle(50, 190, 350, 215),
-            "holes": [{"node_tokens": rectangle(300, 200, 305, 205)}],
+            "holes": [{"node_tokens": rectangle(200, 200, 205, 205)}],
         },
         {"token": "cross", "exterior_node_tokens": rectangle(130, 190, 134, 215), "holes": []},
         {"token": "junction", "exterior_node_tokens": rectangle(150, 190, 170, 215), "holes": []},
