@@ -106,4 +106,4 @@ def _crosses(path: LineString, divider: LineString) -> bool:
         ends = [line.interpolate(max(here - 1.0, 0.0)), line.interpolate(min(here + 1.0, line.length))]
         angles.append(np.arctan2(ends[1].y - ends[0].y, ends[1].x - ends[0].x))
     between = abs((angles[0] - angles[1] + np.pi / 2) % np.pi - np.pi / 2)
-    return between < LANE_CHANGE_MAX_RAD
+    return bool(between < LANE_CHANGE_MAX_RAD)

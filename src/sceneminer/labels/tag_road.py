@@ -4,6 +4,7 @@ import numpy as np
 import shapely
 from shapely import Polygon
 
+from sceneminer.data.hdmap import MapLane
 from sceneminer.data.track import VEHICLES
 from sceneminer.geometry.box import footprint
 from sceneminer.labels.situation import Situation
@@ -93,13 +94,17 @@ def _near_area(at: Situation, span: slice, layer: str, within_m: float) -> bool 
     return bool(np.mean(distance <= within_m) >= PLACE_SHARE)
 
 
-def _blocks(at: Situation, lanes: list, frame: int, rows: np.ndarray) -> bool:
+def _blocks(at: Situation, lanes: list[MapLane], frame: int, rows: np.ndarray) -> bool:
     assert at.ego is not None and at.agents is not None
     body, agents = at.ego.body(), at.agents
     here = shapely.Point(body.x_m[frame], body.y_m[frame])
-    own = [lane for lane in lanes if lane.polygon.covers(here) and _along(lane, here, body.yaw_rad[frame])]
+    own = [
+        lane
+        for lane in lanes
+        if lane.polygon is not None and lane.polygon.covers(here) and _along(lane, here, body.yaw_rad[frame])
+    ]
     chain = {name for lane in own for name in (lane.lane_id, *lane.successors)}
-    way = [lane.polygon for lane in lanes if lane.lane_id in chain]
+    way = [lane.polygon for lane in lanes if lane.polygon is not None and lane.lane_id in chain]
     if not way:
         return False
     corners = footprint(
@@ -115,9 +120,9 @@ def _blocks(at: Situation, lanes: list, frame: int, rows: np.ndarray) -> bool:
     )
 
 
-def _along(lane, here: shapely.Point, yaw_rad: float) -> bool:
+def _along(lane: MapLane, here: shapely.Point, yaw_rad: float) -> bool:
     line = shapely.LineString(lane.centerline)
     s = line.project(here)
     a, b = line.interpolate(max(s - 1.0, 0.0)), line.interpolate(min(s + 1.0, line.length))
     heading = np.arctan2(b.y - a.y, b.x - a.x)
-    return abs((heading - yaw_rad + np.pi) % (2 * np.pi) - np.pi) < _LANE_HEADING_RAD
+    return bool(abs((heading - yaw_rad + np.pi) % (2 * np.pi) - np.pi) < _LANE_HEADING_RAD)
