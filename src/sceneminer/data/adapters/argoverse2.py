@@ -225,8 +225,10 @@ def _rig(tables: MediaRoot, folder: Path, prefix: str) -> tuple[Rig, tuple[Issue
 
 def _densest(series: dict[str, Series], pose_times_us: Int[ndarray, "p"]) -> Int[ndarray, "k"]:
     """Times of the camera with most images, else of the LiDAR, else of the poses."""
-    ranked = sorted((s for s in series.values() if len(s)), key=lambda s: (s.modality == "camera", len(s)))
-    return ranked[-1].times_us if ranked else pose_times_us
+    filled = [s for s in series.values() if len(s)]
+    if not filled:
+        return pose_times_us
+    return max(filled, key=lambda s: (s.modality == "camera", len(s))).times_us
 
 
 def _map_archive(folder: Path, prefix: str) -> tuple[str | None, str | None, tuple[Issue, ...]]:

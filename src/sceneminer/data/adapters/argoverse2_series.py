@@ -39,21 +39,26 @@ def open_series(
     cameras = [p.name for p in (sensors / "cameras").glob("*") if p.is_dir()]
     known = list(rig.sensors)
     cameras.sort(key=lambda name: (known.index(name) if name in known else len(known), name))
+    prefix = "" if base == "." else f"{base}/"
     folders: dict[str, tuple[str, tuple[str, ...]]] = {
-        name: (f"{base}/sensors/cameras/{name}", IMAGE_SUFFIXES) for name in cameras
+        name: (f"{prefix}sensors/cameras/{name}", IMAGE_SUFFIXES) for name in cameras
     }
     if (sensors / LIDAR).is_dir():
-        folders[LIDAR] = (f"{base}/sensors/{LIDAR}", (".feather",))
+        folders[LIDAR] = (f"{prefix}sensors/{LIDAR}", (".feather",))
     result: dict[str, Series] = {}
     issues: list[Issue] = []
     for name, (folder, suffixes) in folders.items():
-        stamped, found = _stamped(media.folder, folder.removeprefix("./"), suffixes)
+        stamped, found = _stamped(media.folder, folder, suffixes)
         issues += found
         sensor = rig.sensors.get(name) or Sensor(name, "camera", np.eye(4))
-        if sensor.modality == "camera" and sensor.camera is None and rig.source == "calibrated":
-            issues.append(missing(folder, f"calibration of {name}", "not calibrated", kind="no_calibration"))
         series = _one_series(sensor, stamped, reference)
-        result[name] = series if options.sweeps else _keyframes(series)
+        series = series if options.sweeps else _keyframes(series)
+        if len(series) == 0:
+            issues.append(missing(folder, "files of this sensor", "the log is without it", kind="missing_file"))
+            continue
+        if name not in rig.sensors and rig.source == "calibrated":
+            issues.append(missing(folder, f"calibration of {name}", "not calibrated", kind="no_calibration"))
+        result[name] = series
     return result, issues
 
 

@@ -50,8 +50,8 @@ CATEGORY_OF: Mapping[str, Category] = {
     "BICYCLIST": "bicycle",
     "PEDESTRIAN": "pedestrian",
     "OFFICIAL_SIGNALER": "pedestrian",
-    "STROLLER": "personal_mobility",
-    "WHEELCHAIR": "personal_mobility",
+    "STROLLER": "pedestrian",  # as in nuScenes, where both are kinds of pedestrian
+    "WHEELCHAIR": "pedestrian",
     "WHEELED_DEVICE": "personal_mobility",
     "WHEELED_RIDER": "personal_mobility",
     "DOG": "animal",
