@@ -40,8 +40,8 @@ def theirs(kind, folder, images):
     """Embeddings and patches by transformers alone."""
     import transformers
     from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
-    from transformers.models.siglip2.image_processing_pil_siglip2 import Siglip2ImageProcessorPil
     from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
+    from transformers.models.siglip2.image_processing_pil_siglip2 import Siglip2ImageProcessorPil
 
     processors = {"clip": CLIPImageProcessorPil, "siglip": SiglipImageProcessorPil, "siglip2": Siglip2ImageProcessorPil}
     inputs = processors[kind].from_pretrained(folder)(images=list(images), return_tensors="pt")

@@ -55,7 +55,7 @@ class Preprocessing:
 def resize_images(
     images: UInt8[Tensor, "b 3 h w"], size: tuple[int, int], *, resample: Resample = "bicubic"
 ) -> UInt8[Tensor, "b 3 h2 w2"]:
-    """Whole images resized to ``size`` (height, width) with antialiasing, as PIL does it (within two grey levels of 255)."""
+    """Whole images resized to ``size`` (height, width) with antialiasing, as PIL does it (to two grey levels)."""
     if images.shape[-2:] == torch.Size(size):
         return images
     # torch's uint8 kernel is a port of PIL's fixed-point one; elsewhere PIL's two rounded passes are taken one by one.
