@@ -249,7 +249,7 @@ class Environment:
 
     @property
     def is_night(self) -> bool:
-        return self.sun_elevation_rad < np.deg2rad(-4.0)
+        return bool(self.sun_elevation_rad < np.deg2rad(-4.0))
 
 
 @dataclass(frozen=True)
