@@ -170,7 +170,7 @@ def _kind_facts(kind: str, group: list[_Near]) -> Iterable[Fact]:
     if len(group) >= 3:
         many = 8 if kind in ("car", "ped", "cone", "barrier") else 4
         phrases = [f"many {noun}" for noun in plural] if len(group) >= many else [f"several {noun}" for noun in plural]
-        yield Fact(f"{kind}s", 1.2, (*phrases, *plural))
+        yield Fact(f"{kind}s", 0.6 if kind in ("car", "bicycle") else 1.2, (*phrases, *plural))
     parked = [met for met in group if met.actor.role == "parked"]
     if kind in ("car", "truck", "van", "bicycle") and len(parked) >= 4:
         sides = {met.side for met in parked}

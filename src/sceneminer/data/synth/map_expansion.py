@@ -226,7 +226,7 @@ def _traffic_light(town: Town, index: int, nodes: MapNodes) -> Row:
         "pose": dict(
             zip(
                 ("tx", "ty", "tz", "rx", "ry", "rz"),
-                rounded((x + shift[0], y + shift[1], z, 0, 0, yaw), 4),
+                rounded((x + shift[0], y + shift[1], z, 0.0, 0.0, yaw), 4),
                 strict=True,
             )
         ),

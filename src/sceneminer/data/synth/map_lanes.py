@@ -58,6 +58,8 @@ def paint_along(edge: Float[ndarray, "n 2"], dividers: Sequence[Divider]) -> lis
 def arcline_path(centerline: Float[ndarray, "n 3"]) -> list[Row]:
     """A centreline as arcs: each row one arc or straight, to 2 cm and 0.01 rad of the given points.
 
+    Where curvature changes fast a row spans two points only: it meets both, its end yaw to a few hundredths.
+
     nuScenes stores Dubins paths (three parts each); here the arc is the first part, the straight the second, and
     the others have length 0. Every row starts anew from a given point, so errors do not add up.
     """

@@ -3,10 +3,14 @@
 from dataclasses import dataclass, field
 
 import numpy as np
+import shapely
 from jaxtyping import Float
 from numpy import ndarray
+from shapely import Polygon
 
 from sceneminer.data.synth.tables import Row, rounded, token
+
+_GRID_M = 1e-3
 
 
 @dataclass
@@ -35,7 +39,17 @@ class MapNodes:
         return row["token"]
 
     def polygon(self, ring: Float[ndarray, "n 2"], *, holes: list[ndarray] | None = None) -> str:
-        """Token of a new polygon; rings are open."""
+        """Token of a new polygon; rings are open.
+
+        Rounding can make a thin notch cross itself, and the devkit skips invalid polygons without a word, so such a
+        ring is mended and its largest part kept.
+        """
+        area = Polygon(_rounded_ring(ring), [_rounded_ring(hole) for hole in holes or []])
+        if not area.is_valid:
+            parts = shapely.get_parts(shapely.set_precision(shapely.make_valid(area, method="structure"), _GRID_M))
+            area = max(parts, key=lambda part: part.area)
+            ring = np.array(area.exterior.coords)[:-1]
+            holes = [np.array(hole.coords)[:-1] for hole in area.interiors]
         row = {
             "token": token(self.name, "polygon", len(self._polygons)),
             "exterior_node_tokens": self.nodes(ring),
@@ -46,3 +60,7 @@ class MapNodes:
 
     def layers(self) -> dict[str, list[Row]]:
         return {"node": list(self._nodes.values()), "line": self._lines, "polygon": self._polygons}
+
+
+def _rounded_ring(ring: Float[ndarray, "n 2"]) -> Float[ndarray, "n 2"]:
+    return np.round(np.asarray(ring, np.float64)[:, :2] / _GRID_M) * _GRID_M

@@ -80,5 +80,6 @@ def _keyframe_sweeps(sweeps: int, rng: np.random.Generator) -> ndarray:
     nominal = np.arange(0, sweeps, SWEEPS_PER_KEYFRAME)
     shift = rng.choice(_SHIFTS, size=len(nominal), p=_SHIFT_SHARES)
     shift[0] = 0
+    shift[1:][shift[1:] * shift[:-1] < 0] = 0
     late = nominal + shift >= sweeps
     return nominal + np.where(late, 0, shift)
