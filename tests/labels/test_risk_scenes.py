@@ -141,7 +141,7 @@ def test_a_lane_keepers_corrections_do_not_run_into_the_kerb(amplitude_rad):
     parked = [Agent(6.0 * i + 5, -beside(0.8)) for i in range(12)]
     oncoming = [Agent(80 + 6.0 * i, beside(1.2), np.pi, 10.0) for i in range(12)]
     sway = drive_risk(parked + oncoming, lambda t: 10.0, lambda t: amplitude_rad * np.sin(2.1 * t), 6.0)
-    believed = RiskConfig(steady_turn_rps=(-2.0, -1.0))
+    believed = RiskConfig(confirm=False)
     literal = drive_risk(parked + oncoming, lambda t: 10.0, lambda t: amplitude_rad * np.sin(2.1 * t), 6.0, believed)
     assert sway < 0.2
     assert literal > sway + 0.1

@@ -4,15 +4,15 @@ Sources: TTC Hayward 1972; DRAC Cooper & Ferguson 1976; THW Vogel 2003; TTCE and
 Westhofen et al., "Criticality Metrics for Automated Driving", 2023. All are in the plane, between rectangles.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
-from sceneminer.labels.bodies import Bodies, overlap_m, roll_out
-from sceneminer.labels.contact import closest_encounter, turning_contact_s
+from sceneminer.labels.bodies import Bodies, box_gap, overlap_m, roll_out
+from sceneminer.labels.contact import closest_encounter, sampled_contact_s, turning_contact_s
 
 HORIZON_S = 4.0
 """How far a roll-out at constant turn rate and velocity is believed at all."""
@@ -103,6 +103,9 @@ class Encounters:
     depth_m: Float[ndarray, "n"]
     """How deep the rectangles run into each other in the second after they touch; 0 where they do not."""
 
+    def __getitem__(self, index: ndarray) -> "Encounters":
+        return Encounters(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
+
 
 def encounters(ego: Bodies, agent: Bodies, *, horizon_s: float = HORIZON_S, step_s: float = 0.1) -> Encounters:
     """Encounters of flat arrays of pairs."""
@@ -125,6 +128,29 @@ def encounters(ego: Bodies, agent: Bodies, *, horizon_s: float = HORIZON_S, step
         dce_m=dce,
         approach_mps=approach,
         depth_m=depth,
+    )
+
+
+def sampled_encounters(ego: Bodies, agent: Bodies, times_s: Float[ndarray, "k"]) -> Encounters:
+    """Encounters of bodies [n, k] that are given at ``half_steps``, to a half step where they do not touch."""
+    ttc = sampled_contact_s(ego, agent, times_s)
+    touch = np.isfinite(ttc)
+    gaps = box_gap(ego, agent)
+    nearest = np.argmin(gaps, axis=1)
+    rows = np.arange(len(ttc))
+    at = np.where(touch, np.searchsorted(times_s, np.where(touch, ttc, 0.0)), nearest)
+    ttce = np.where(touch, ttc, times_s[nearest])
+    approach = np.hypot(agent.vx_mps - ego.vx_mps, agent.vy_mps - ego.vy_mps)[rows, at]
+    soon = (times_s >= ttce[:, None]) & (times_s <= ttce[:, None] + _DEPTH_WINDOW_S)
+    depth = np.max(np.where(soon, overlap_m(ego, agent), 0.0), axis=1)
+    needed = np.minimum(approach / np.maximum(2.0 * ttce, 1e-3), DRAC_CAP_MPS2)
+    return Encounters(
+        ttc_s=ttc,
+        drac_mps2=np.where(touch, needed, 0.0),
+        ttce_s=ttce,
+        dce_m=np.where(touch, 0.0, gaps[rows, nearest]),
+        approach_mps=approach,
+        depth_m=np.where(touch, np.maximum(depth, 0.0), 0.0),
     )
 
 

@@ -7,9 +7,10 @@ Each agent's risk is the largest of four parts, of physics measures under consta
 * encounter   exp(-TTCE/2) · exp(-(DCE/w)²) · clip(Δv/8), a third of it where one of the two stands
 * tailgating  0.6 · clip((1.2 - THW)/1.0), from 3 m/s on, full from 10 m/s
 
-A touch that only grazes counts as an encounter, one deeper than ``graze_m`` as closing and braking. A small turn rate
-may be a lane keeper's correction: risk then counts only as far as driving straight on leads to it too. A clip's risk
-is the 95th percentile over its frames, a frame's the maximum over agents (neighbours do not add up).
+A touch that only grazes counts as an encounter, one deeper than ``graze_m`` as closing and braking. A turn
+may end or be a lane keeper's correction: risk counts only as far as driving straight on, or the paths that both in
+fact take, lead to it too (``confirmed``). A clip's risk is the 95th percentile over its frames, a frame's the maximum
+over agents (neighbours do not add up).
 ``docs/results/risk_real.md`` has the evidence for each choice.
 """
 
@@ -23,21 +24,24 @@ from numpy import ndarray
 from sceneminer.data.log import Log
 from sceneminer.data.track import VULNERABLE, AgentStates, Category, states_at
 from sceneminer.labels.bodies import Bodies
-from sceneminer.labels.contact import straight_contact_s
+from sceneminer.labels.contact import half_steps, straight_contact_s
+from sceneminer.labels.driven import follow_path
 from sceneminer.labels.ego import EGO_SIZE, EgoSize, EgoStates, agent_bodies, ego_states, smoothed
 from sceneminer.labels.measures import (
     MEASURE_NAMES,
     MEASURES,
+    Encounters,
     encounters,
     headway_s,
     may_meet,
+    sampled_encounters,
 )
 from sceneminer.labels.score import (
     DEFAULT_RISK,
     MEASURE_OF_PART,
     PARTS,
     RiskConfig,
-    agreement,
+    confirmed,
     left_behind,
     meeting_scores,
     tailgating,
@@ -45,6 +49,8 @@ from sceneminer.labels.score import (
 
 _UNITS = {measure.name: measure.unit for measure in MEASURES}
 _NO_LEADS = frozenset({"pedestrian", "animal", "cone", "barrier", "debris", "bicycle_rack", "other"})
+_DOUBT_FROM = 1e-3
+"""Smaller risks need no second opinion."""
 _PAIRS_AT_ONCE = 4096
 """Roll-outs of this many pairs fit the cache."""
 
@@ -112,7 +118,10 @@ def measure(agents: AgentStates, ego: EgoStates, *, config: RiskConfig = DEFAULT
     parts = _empty(known, PARTS, 0.0)
     straight = straight_contact_s(own[known], bodies[known])
     values["ttc_s"][known] = np.where(straight <= config.horizon_s, straight, np.nan)
-    _add_meetings(values, parts, pairs, own, bodies, stands, _closing_brake(steady, own), agents, config)
+    still = stands | (own.speed_mps < config.standing_mps)
+    vulnerable = np.array([c in VULNERABLE for c in agents.categories], bool)
+    brake = _closing_brake(steady, own)
+    _add_meetings(values, parts, pairs, own, bodies, still, brake, vulnerable, config)
     _add_tailgating(values, parts, known, own, bodies, agents, config)
     risk = np.max(np.stack([parts[name] for name in PARTS]), axis=0)
     return _frames(agents, values, parts, risk, _ego_known(ego))
@@ -161,23 +170,49 @@ def log_risk(
     return measure(states_at(log.store.read_tracks(), times), ego_states(log, times, size=ego_size), config=config)
 
 
-def _add_meetings(values, parts, pairs, own, bodies, stands, brake, agents, config: RiskConfig) -> None:
+def _add_meetings(
+    values: dict[str, ndarray],
+    parts: dict[str, ndarray],
+    pairs: tuple[ndarray, ndarray],
+    own: Bodies,
+    bodies: Bodies,
+    still: Bool[ndarray, "a t"],
+    brake_mps2: Float[ndarray, "a t"],
+    vulnerable: Bool[ndarray, "a"],
+    config: RiskConfig,
+) -> None:
+    """Fills in what comes of roll-outs, for the pairs (agent, time) that may meet."""
     for first in range(0, len(pairs[0]), _PAIRS_AT_ONCE):
         index = (pairs[0][first : first + _PAIRS_AT_ONCE], pairs[1][first : first + _PAIRS_AT_ONCE])
         ego, agent = own[index], bodies[index]
-        vulnerable = np.array([c in VULNERABLE for c in agents.categories], bool)[index[0]]
-        still = stands[index] | (ego.speed_mps < config.standing_mps)
+
+        def score(meet: Encounters, of: ndarray | slice, index: tuple[ndarray, ndarray] = index) -> ndarray:
+            rows, times = index[0][of], index[1][of]
+            return meeting_scores(meet, vulnerable[rows], still[rows, times], brake_mps2[rows, times], config)
+
         meet = encounters(ego, agent, horizon_s=config.horizon_s, step_s=config.step_s)
-        scores = meeting_scores(meet, vulnerable, still, brake[index], config)
-        scores *= agreement(scores, ego, agent, vulnerable, still, brake[index], config)
-        scores *= ~left_behind(ego, agent) & (meet.dce_m <= config.reach_m)
         reached = meet.dce_m <= config.reach_m
+        scores = score(meet, slice(None)) * (reached & ~left_behind(ego, agent))
+        doubt = np.flatnonzero(scores.max(axis=0) > _DOUBT_FROM) if config.confirm else np.zeros(0, np.int64)
+        if len(doubt):
+            straight = encounters(ego[doubt].straight(), agent[doubt].straight(), horizon_s=config.horizon_s)
+            driven = _driven_encounters(own, bodies, (index[0][doubt], index[1][doubt]), config)
+            risks = [score(other, doubt).max(axis=0) for other in (straight, driven)]
+            scores[:, doubt] *= confirmed(meet[doubt], risks[0], risks[1], scores[:, doubt].max(axis=0), config)
         values["ttc_turn_s"][index] = np.where(np.isfinite(meet.ttc_s), meet.ttc_s, np.nan)
         values["drac_mps2"][index] = meet.drac_mps2
         values["ttce_s"][index] = np.where(reached, meet.ttce_s, np.nan)
         values["dce_m"][index] = np.where(reached, meet.dce_m, np.nan)
-        for name, score in zip(PARTS, scores, strict=False):
-            parts[name][index] = score
+        for name, part in zip(PARTS, scores, strict=False):
+            parts[name][index] = part
+
+
+def _driven_encounters(own: Bodies, bodies: Bodies, index: tuple[ndarray, ndarray], config: RiskConfig) -> Encounters:
+    """How the pairs meet if both follow the paths that they in fact take, at their present speeds."""
+    times = half_steps(config.horizon_s, config.step_s)
+    frames, back = np.unique(index[1], return_inverse=True)
+    ego = follow_path(own, np.zeros_like(frames), frames, times)[back]
+    return sampled_encounters(ego, follow_path(bodies, *index, times), times)
 
 
 def _closing_brake(agents: AgentStates, own: Bodies) -> Float[ndarray, "a t"]:

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from sceneminer.labels.bodies import Bodies
-from sceneminer.labels.measures import HORIZON_S, REACH_M, Encounters, encounters
+from sceneminer.labels.measures import HORIZON_S, REACH_M, Encounters
 
 PARTS: tuple[str, ...] = ("closing", "braking", "encounter", "tailgating")
 MEASURE_OF_PART: Mapping[str, str] = {
@@ -54,8 +54,10 @@ class RiskConfig:
     same_lane_m: float = 1.5
     opening_mps: float = 3.0
     """A lead that draws away this fast is not tailgated."""
-    steady_turn_rps: tuple[float, float] = (0.06, 0.15)
-    """Below: may be a correction; above: a turn or a bend."""
+    confirm: bool = True
+    """Whether another future must bear out what a constant turn rate predicts (``confirmed``)."""
+    steering_s: tuple[float, float] = (1.5, 3.0)
+    """Steering away sooner before the touch than this is evasion; earlier than that, ordinary."""
     vulnerable_power: float = 1.5
 
 
@@ -87,22 +89,23 @@ def meeting_scores(
     return _weighted(scores, vulnerable, config)
 
 
-def agreement(scores, ego: Bodies, agent: Bodies, vulnerable, still, brake, config: RiskConfig) -> ndarray:
-    """How much of the risk stands when a small turn rate is taken for a correction and both drive straight on."""
-    low, high = config.steady_turn_rps
-    turn = np.maximum(np.abs(ego.yaw_rate_rps) * (ego.speed_mps > config.standing_mps), np.abs(agent.yaw_rate_rps))
-    steady = np.clip((turn - low) / (high - low), 0.0, 1.0)
-    total = scores.max(axis=0)
-    doubt = (steady < 1.0) & (turn > 1e-6) & (total > 1e-3)
-    share = np.ones(len(total))
-    if np.any(doubt):
-        meet = encounters(
-            ego[doubt].straight(), agent[doubt].straight(), horizon_s=config.horizon_s, step_s=config.step_s
-        )
-        straight = meeting_scores(meet, vulnerable[doubt], still[doubt], brake[doubt], config).max(axis=0)
-        kept = np.minimum(1.0, straight / total[doubt])
-        share[doubt] = steady[doubt] + (1.0 - steady[doubt]) * kept
-    return share
+def confirmed(
+    meet: Encounters,
+    straight: Float[ndarray, "n"],
+    driven: Float[ndarray, "n"],
+    total: Float[ndarray, "n"],
+    config: RiskConfig,
+) -> Float[ndarray, "n"]:
+    """How much of the risk under a constant turn rate another future bears out, 0 to 1.
+
+    ``straight`` and ``driven`` are the risks if both drive straight on, and if both follow the paths they in fact
+    take, at present speed. Soon, either will do: who swerves in the last second was in danger. Far ahead only the
+    path taken does: there people steer round bends and parked cars as a matter of course.
+    """
+    soon, late = config.steering_s
+    urgent = np.clip((late - meet.ttce_s) / (late - soon), 0.0, 1.0)
+    borne_out = np.maximum(urgent * np.minimum(straight, total), np.minimum(driven, total))
+    return np.where(total > 1e-9, borne_out / np.maximum(total, 1e-9), 1.0)
 
 
 def left_behind(ego: Bodies, agent: Bodies) -> Bool[ndarray, "n"]:
