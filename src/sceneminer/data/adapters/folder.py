@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 from numpy import ndarray
+from PIL import Image
 
 from sceneminer.data.adapters.folder_clock import read_times
 from sceneminer.data.adapters.folder_layout import Layout, find_layouts, has_image, iter_folders
@@ -89,12 +90,12 @@ def _open_log(root: Path, layout: Layout, options: OpenOptions) -> Log:
     cameras = tuple(name for name in layout.cameras if times[name])
     if not cameras:
         raise media_error("odd_time", layout.folder, "expected images with a time, found none")
-    rig, rig_issues = _rig(media, layout, cameras)
+    rig, rig_issues = _rig(media, layout, {name: next(iter(times[name].values())) for name in cameras})
     series = {name: _series(rig.sensors[name], times[name]) for name in cameras}
     pose_times, poses, pose_issues = _poses(media, layout, series)
     densest = max(series.values(), key=len)
     return Log(
-        log_id=_log_id(layout, times),
+        log_id=_log_id(media, layout, times),
         name=layout.name,
         dataset=NAME,
         split=None,
@@ -115,12 +116,18 @@ def _open_log(root: Path, layout: Layout, options: OpenOptions) -> Log:
     )
 
 
-def _log_id(layout: Layout, times: Mapping[str, Mapping[int, str]]) -> str:
-    """The name, and a digest of the files' names within the log and their times: moving the folder keeps it."""
+def _log_id(media: MediaRoot, layout: Layout, times: Mapping[str, Mapping[int, str]]) -> str:
+    """The name, and a digest of the files' names within the log, their times and the first images' sizes.
+
+    Moving the folder keeps it; frame_0000 to frame_0099 of another drive differ by the size in bytes.
+    """
     digest = hashlib.sha256()
     rows = [(file.removeprefix(layout.prefix), t) for of_camera in times.values() for t, file in of_camera.items()]
     for file, time_us in sorted(rows):
         digest.update(f"{file}\0{time_us}\n".encode("utf-8", "surrogateescape"))
+    for of_camera in times.values():
+        for file in list(of_camera.values())[:1]:
+            digest.update(f"{media.path(file).stat().st_size}\n".encode())
     return f"{_readable(layout)}-{digest.hexdigest()[:8]}"
 
 
@@ -141,13 +148,39 @@ def _beside(media: MediaRoot, layout: Layout, file: str) -> str | None:
     return next((n for n in (f"{layout.prefix}{file}", file) if (media.folder / n).exists()), None)
 
 
-def _rig(media: MediaRoot, layout: Layout, cameras: tuple[str, ...]) -> tuple[Rig, tuple[Issue, ...]]:
+def _rig(media: MediaRoot, layout: Layout, files: Mapping[str, str]) -> tuple[Rig, tuple[Issue, ...]]:
+    """The rig beside the log, else beside the root, fitted to the first image of each camera."""
     name = _beside(media, layout, "rig.json")
     if name is None:
-        return Rig({camera: Sensor(camera, "camera", np.eye(4)) for camera in cameras}, "none"), ()
-    rig, issues = read_rig_file(media, name, cameras)
-    order = {camera: rig.sensors[camera] for camera in cameras}
-    return replace(rig, sensors={**order, **rig.sensors}), issues
+        return Rig({camera: Sensor(camera, "camera", np.eye(4)) for camera in files}, "none"), ()
+    rig, issues = read_rig_file(media, name, tuple(files))
+    fitted = {camera: _fitted(media, rig.sensors[camera], file) for camera, file in files.items()}
+    sensors = {camera: sensor for camera, (sensor, _) in fitted.items()}
+    others = {n: s for n, s in rig.sensors.items() if n not in sensors}
+    return replace(rig, sensors={**sensors, **others}), (*issues, *(i for _, found in fitted.values() for i in found))
+
+
+def _fitted(media: MediaRoot, sensor: Sensor, file: str) -> tuple[Sensor, tuple[Issue, ...]]:
+    """A calibration brought to the size of an image of the same shape; of another shape, it is none."""
+    camera = sensor.camera
+    size = None if camera is None else _image_size(media, file)
+    if camera is None or size is None or size == (camera.width_px, camera.height_px):
+        return sensor, ()
+    expected = f"expected images of {camera.width_px}×{camera.height_px} as in rig.json, found {size[0]}×{size[1]}"
+    stretch = (size[0] / camera.width_px) / (size[1] / camera.height_px)
+    if abs(stretch - 1) < 0.01:
+        issue = Issue("no_calibration", file, f"{expected}; the calibration is scaled to them")
+        return replace(sensor, camera=camera.resized(*size)), (issue,)
+    return replace(sensor, camera=None), (Issue("no_calibration", file, f"{expected}; it is not calibrated"),)
+
+
+def _image_size(media: MediaRoot, file: str) -> tuple[int, int] | None:
+    """By its header; None where it cannot be read, which reading the image will say."""
+    try:
+        with Image.open(media.path(file), formats=("JPEG", "PNG")) as image:
+            return image.size
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None
 
 
 def _poses(

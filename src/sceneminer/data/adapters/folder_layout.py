@@ -43,7 +43,7 @@ def iter_folders(root: Path) -> Iterator[Path]:
 
 def _subfolders(folder: Path) -> list[Path]:
     with os.scandir(folder) as entries:
-        found = [entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+        found = [entry.name for entry in entries if entry.is_dir() and entry.name[0] != "." and _is_text(entry.name)]
     return [folder / name for name in sorted(found, key=natural_key)]
 
 
@@ -72,7 +72,8 @@ def find_layouts(root: Path) -> tuple[list[Layout], list[Issue]]:
         below, escaping = _within(root, _subfolders(child))
         issues += escaping
         layouts.append(_layout(root, child.name, child.name, below))
-    return [layout for layout in layouts if layout.cameras], [*issues, *found]
+    unused = [issue for layout in layouts if not layout.cameras for issue in layout.issues]
+    return [layout for layout in layouts if layout.cameras], [*issues, *found, *unused]
 
 
 def _layout(root: Path, name: str, folder: str, children: list[Path]) -> Layout:
@@ -104,10 +105,12 @@ def _images(root: Path, folder: Path) -> tuple[tuple[str, ...], list[Issue]]:
     where = folder.relative_to(root).as_posix()
     prefix = "" if where == "." else f"{where}/"
     real = root.resolve()
-    images, escaping, others = [], [], []
+    images, escaping, others, unnamed = [], [], [], []
     with os.scandir(folder) as entries:
         for entry in entries:
-            if _is_image(entry):
+            if not _is_text(entry.name):
+                unnamed.append(ascii(entry.name))
+            elif _is_image(entry):
                 out = entry.is_symlink() and not Path(entry.path).resolve().is_relative_to(real)
                 (escaping if out else images).append(entry.name)
             elif Path(entry.name).suffix.lower() in _OTHER_MEDIA and entry.is_file():
@@ -116,7 +119,15 @@ def _images(root: Path, folder: Path) -> tuple[tuple[str, ...], list[Issue]]:
     if escaping:
         reason = "expected an image inside the root, found a link out of it; left out"
         issues.append(Issue("escaping_path", f"{prefix}{min(escaping)}", reason, len(escaping)))
+    if unnamed:
+        reason = "expected file names in UTF-8, found other bytes; left out"
+        issues.append(Issue("unsupported", f"{prefix}{min(unnamed)}", reason, len(unnamed)))
     if others:
         reason = f"expected {', '.join(IMAGE_SUFFIXES)}, found other media; left out"
         issues.append(Issue("unsupported", f"{prefix}{min(others)}", reason, len(others)))
     return tuple(f"{prefix}{name}" for name in sorted(images, key=natural_key)), issues
+
+
+def _is_text(name: str) -> bool:
+    """Whether a name can be written into tables: Linux allows any bytes in names."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in name)

@@ -176,7 +176,7 @@ def _sensor(name: str, key: str, value: Any) -> Sensor:
         raise _bad(name, where, f"keys among {', '.join(sorted(_SENSOR_KEYS))}", unknown[0])
     missing = [k for k in (*_INTRINSICS, "ego_from_sensor") if k not in value]
     if missing:
-        raise _bad(name, where, f"the key {missing[0]}", "none")
+        raise media_error("bad_table", name, f"{where}: expected the key {missing[0]}, found none")
     for k in ("width", "height"):
         if not isinstance(value[k], int) or isinstance(value[k], bool) or not 1 <= value[k] <= 65536:
             raise _bad(name, f"{where}.{k}", "a whole number of pixels from 1 to 65536", value[k])
