@@ -54,9 +54,8 @@ def run(model: SceneModel, images: torch.Tensor, frames: list[Frame], **changes)
     """One clip through every stage, as mining does it."""
     t, v = images.shape[:2]
     features = model.encode(images.flatten(0, 1))
-    return run_trunk(
-        model, features.embeddings.unflatten(0, (t, v)), features.patches.unflatten(0, (t, v)), frames, **changes
-    )
+    embeddings, patches = (x.unflatten(0, (t, v)) for x in (features.embeddings, features.patches))
+    return model.make_stream(**trunk_inputs(model, embeddings, patches, frames) | changes)
 
 
 def trunk_inputs(model, embeddings, patches, frames) -> dict[str, torch.Tensor]:

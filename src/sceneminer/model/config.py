@@ -35,8 +35,8 @@ class ModelConfig:
     def __post_init__(self) -> None:
         sizes = (self.bev_width, self.token_count, self.token_width, self.token_layers, self.frames_per_clip)
         sizes += (self.frame_period_us, *self.bev_token_grid, *self.image_token_grid, len(self.heights_m))
-        if min(sizes) < 1 or self.distance_bins < 2 or self.seed < 0:
-            raise ValueError(f"expected positive sizes and at least two distance bins, found {self}")
+        if min(sizes) < 1 or min(self.bev_width, self.distance_bins) < 2 or self.seed < 0:
+            raise ValueError(f"expected positive sizes, at least two channels and distance bins, found {self}")
         if self.token_width % 8:
             raise ValueError(f"expected a token width in multiples of 8 attention heads, found {self.token_width}")
 

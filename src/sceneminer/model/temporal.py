@@ -44,8 +44,8 @@ class TemporalBev(nn.Module):
         self.frames, self.grid = frames, grid
         self.mix = nn.Conv2d(frames * (width + 1), width, 1)
         self.norm = nn.GroupNorm(1, width)
-        self.inner = nn.Conv2d(width, width, 3, padding=1)
-        self.outer = nn.Conv2d(width, width, 3, padding=1)
+        self.inner = nn.Conv2d(width, width // 2, 3, padding=1)
+        self.outer = nn.Conv2d(width // 2, width, 3, padding=1)
 
     def forward(
         self, bev: Float[Tensor, "c t ch y x"], last_from_frame: Float[Tensor, "c t 4 4"]

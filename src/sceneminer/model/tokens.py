@@ -32,17 +32,19 @@ class CrossBlock(nn.Module):
     def __init__(self, width: int):
         super().__init__()
         self.query_norm, self.mlp_norm = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.query, self.key_value = nn.Linear(width, width), nn.Linear(width, 2 * width)
-        self.out = nn.Linear(width, width)
+        self.query, self.out = nn.Linear(width, width), nn.Linear(width, width)
         self.widen, self.narrow = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
 
     def forward(
-        self, queries: Float[Tensor, "c q w"], memory: Float[Tensor, "c n w"], valid: Bool[Tensor, "c n"]
+        self,
+        queries: Float[Tensor, "c q w"],
+        key: Float[Tensor, "c n w"],
+        value: Float[Tensor, "c n w"],
+        valid: Bool[Tensor, "c n"],
     ) -> Float[Tensor, "c q w"]:
         def heads(x: Tensor) -> Tensor:
             return x.unflatten(-1, (_HEADS, -1)).transpose(1, 2)
 
-        key, value = self.key_value(memory).chunk(2, -1)
         read = functional.scaled_dot_product_attention(
             heads(self.query(self.query_norm(queries))), heads(key), heads(value), attn_mask=valid[:, None, None, :]
         )
@@ -81,6 +83,8 @@ class SceneTokens(nn.Module):
         self.cell_in = nn.Linear(2 * (1 + 2 * _CELL_BANDS), width)
         self.age_in = nn.Linear(1 * (1 + 2 * 2), width)
         self.memory_norm = nn.LayerNorm(width)
+        # One for all layers: this is the largest product in the trunk, and memory is the same for each of them.
+        self.key_value = nn.Linear(width, 2 * width)
         self.blocks = nn.ModuleList(CrossBlock(width) for _ in range(layers))
         self.out_norm = nn.LayerNorm(width)
         extent = max(abs(v) for v in (grid.x_min_m, grid.x_max_m, grid.y_min_m, grid.y_max_m))
@@ -104,10 +108,10 @@ class SceneTokens(nn.Module):
         c = len(patches)
         memory = torch.cat([self.nothing.expand(c, 1, -1), cells, image], 1)
         memory_valid = torch.cat([cells_valid.new_ones(c, 1), cells_valid, image_valid], 1)
-        memory = self.memory_norm(memory)
+        key, value = self.key_value(self.memory_norm(memory)).chunk(2, -1)
         tokens = self.queries.expand(c, -1, -1)
         for block in self.blocks:
-            tokens = block(tokens, memory, memory_valid)
+            tokens = block(tokens, key, value, memory_valid)
         return self.out_norm(tokens)
 
     def _image_memory(self, patches: Tensor, valid: Tensor, rays: Tensor, age_s: Tensor) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -139,9 +139,21 @@ class TransformersTower(nn.Module):
         device = next(self.model.parameters()).device
         ids = self.tokenizer.encode(texts).to(device)
         model: Any = self.model
-        parts = [model.get_text_features(part).pooler_output.float() for part in ids.split(_TEXT_BATCH) if len(part)]
-        out = torch.cat([torch.zeros(0, self.embed_dim, device=device), *parts])
+        out = torch.zeros(len(texts), self.embed_dim, device=device)
+        for length in self._text_lengths(ids).unique().tolist():
+            rows = (self._text_lengths(ids) == length).nonzero()[:, 0]
+            for part in rows.split(_TEXT_BATCH):
+                out[part] = model.get_text_features(ids[part, :length]).pooler_output.float()
         return functional.normalize(out, dim=-1)
+
+    def _text_lengths(self, ids: Int[Tensor, "n length"]) -> Int[Tensor, "n"]:
+        """How much of each row to compute: CLIP's text side is causal, so that padding after the end adds nothing
+        but time; rows are cut to 16, 32 or all tokens. SigLIP was trained with its padding in view."""
+        whole = torch.full((len(ids),), ids.shape[1], device=ids.device)
+        if self.model_type != "clip" or ids.shape[1] <= 32:
+            return whole
+        used = (ids == self.tokenizer.end).int().argmax(-1) + 1
+        return torch.where(used <= 16, 16, torch.where(used <= 32, 32, whole))
 
     def fingerprint_state(self) -> Mapping[str, FingerprintValue]:
         state: dict[str, FingerprintValue] = {
