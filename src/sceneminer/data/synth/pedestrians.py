@@ -1,19 +1,21 @@
 """People on foot: routes along pavements and over crossings, walking, waiting, and keeping out of each other's way."""
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
 from sceneminer.data.synth.catalog import Look
-from sceneminer.data.synth.scene import TICK_S, Town
+from sceneminer.data.synth.scene import Town
 from sceneminer.data.synth.traffic_kernel import step_walkers
 from sceneminer.data.synth.traffic_rules import CrossingUse
 from sceneminer.data.synth.vehicles import Bodies
 
 WALK_STEP_M = 0.25
 _JOIN_M = 0.5
+ANYWHERE = -2
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,8 @@ class Walk:
 
     xy: Float[ndarray, "n 2"]
     crossing: ndarray
-    entries: tuple[tuple[float, float, int, float, float], ...]
-    """Crossings on the way: start, end, crossing, and metres along its axis at both."""
+    entries: tuple[tuple[float, float, int], ...]
+    """Crossings on the way: start, end, crossing (ANYWHERE: over the road where there is none)."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,10 @@ class WalkStart:
     """1 waits for a safe gap and the light; lower accepts shorter gaps and reds."""
     role: str = "pavement"
     standing: bool = True
+    rider: bool = False
+    """A cyclist who rides where a script says."""
+    cued: bool = False
+    """Stands until a script sets it going."""
 
 
 @dataclass
@@ -140,12 +146,12 @@ def lay_walk(parts: list[Float[ndarray, "_n 2"]], crossings: list[int]) -> Walk:
     return Walk(xy, crossing.astype(np.int64), tuple(_entries(crossing)))
 
 
-def _entries(crossing: ndarray) -> list[tuple[float, float, int, float, float]]:
+def _entries(crossing: ndarray) -> list[tuple[float, float, int]]:
     cuts = np.flatnonzero(np.diff(np.concatenate([[-1], crossing, [-1]])))
     found = []
-    for a, b in zip(cuts[:-1], cuts[1:], strict=True):
-        if crossing[a] >= 0:
-            found.append((a * WALK_STEP_M, (b - 1) * WALK_STEP_M, int(crossing[a]), 0.0, 0.0))
+    for a, b in pairwise(cuts.tolist()):
+        if crossing[a] != -1:
+            found.append((a * WALK_STEP_M, (b - 1) * WALK_STEP_M, int(crossing[a])))
     return found
 
 
@@ -162,11 +168,11 @@ def make_walkers(town: Town, starts: list[WalkStart], still: Float[ndarray, "m 5
         xy=xy,
         counts=np.array([len(x.walk.xy) for x in starts], np.int64),
         s=np.array([x.s_m for x in starts], float),
-        v=np.array([x.speed_mps for x in starts], float),
+        v=np.array([0.0 if x.cued else x.speed_mps for x in starts], float),
         aside=np.array([x.aside_m for x in starts], float),
         home=np.array([x.aside_m for x in starts], float),
         size=np.array([x.look.size_lwh_m for x in starts], float).reshape(n, 3),
-        wish=np.array([x.speed_mps for x in starts], float),
+        wish=np.array([0.0 if x.cued else x.speed_mps for x in starts], float),
         held=np.zeros(n, bool),
         on_road=np.zeros(n, bool),
         seen_by=np.full(n, -1, np.int64),
@@ -200,7 +206,9 @@ def move_walkers(people: Walkers, time_s: float, *, dt_s: float = 0.0) -> None:
     )
 
 
-def decide_crossings(people: Walkers, arrivals: dict[int, float], time_s: float, red: dict[int, bool]) -> None:
+def decide_crossings(
+    people: Walkers, arrivals: dict[int, float], time_s: float, red: dict[int, bool], traffic: Bodies
+) -> None:
     """Hold people at kerbs until traffic lets them go.
 
     ``arrivals`` is the time in seconds until a vehicle reaches a crossing, ``red`` says for signalled crossings whether
@@ -208,30 +216,45 @@ def decide_crossings(people: Walkers, arrivals: dict[int, float], time_s: float,
     """
     for k, start in enumerate(people.starts):
         s, held, on_road = float(people.s[k]), False, False
-        for begin, end, crossing, _, _ in start.walk.entries:
+        for begin, end, crossing in start.walk.entries:
             if begin - 0.1 <= s < end:
                 on_road = True
-            elif begin - 0.9 <= s < begin - 0.1:
+            elif begin - 0.9 <= s < begin - 0.1 and start.role in ("pavement", "jaywalk_safe"):
                 need = (end - begin) / max(people.wish[k], 0.5) * start.heed + 0.5
-                walk = red.get(crossing, True) or start.heed < 0.5
-                held = not (walk and arrivals.get(crossing, 1e9) > need)
-        people.held[k], people.on_road[k] = held, on_road or start.role == "crossing_any"
+                if crossing == ANYWHERE:
+                    held = _soonest(traffic, start.walk, begin, end) < need + 1.0
+                else:
+                    walk = red.get(crossing, True) or start.heed < 0.5
+                    held = not (walk and arrivals.get(crossing, 1e9) > need)
+        people.held[k], people.on_road[k] = held, on_road
 
 
-def crossing_uses(people: Walkers) -> list[CrossingUse]:
-    """Who is on or waits at which crossing."""
+def _soonest(traffic: Bodies, walk: Walk, begin_m: float, end_m: float) -> float:
+    """Seconds until the next vehicle comes by where somebody wants to cross the road between crossings."""
+    middle = walk.xy[int((begin_m + end_m) / 2 / WALK_STEP_M)]
+    delta, speed = middle - traffic.box[:, :2], np.hypot(*traffic.velocity.T)
+    heading = np.stack([np.cos(traffic.box[:, 2]), np.sin(traffic.box[:, 2])], -1)
+    ahead = np.sum(delta * heading, -1)
+    aside = np.abs(delta[:, 1] * heading[:, 0] - delta[:, 0] * heading[:, 1])
+    comes = (aside < 9.0) & (ahead > -traffic.box[:, 3] / 2 - 1.0) & (ahead < 80.0) & ((speed > 0.3) | (ahead < 8.0))
+    return float(np.min(np.maximum(ahead[comes] - 3.0, 0.0) / np.maximum(speed[comes], 1.0), initial=1e9))
+
+
+def crossing_uses(people: Walkers, *, signalled: frozenset[int]) -> list[CrossingUse]:
+    """Who is on which crossing, or waits at one without lights."""
     uses = []
     for k, start in enumerate(people.starts):
         s = float(people.s[k])
-        for begin, end, crossing, _, _ in start.walk.entries:
-            if begin - 1.0 <= s < end:
+        for begin, end, crossing in start.walk.entries:
+            if crossing >= 0 and begin - 1.0 <= s < end:
                 axis = people.town.crossings[crossing].axis
                 unit = (axis[1] - axis[0]) / max(float(np.linalg.norm(axis[1] - axis[0])), 1e-6)
                 i = min(int(s / WALK_STEP_M), len(start.walk.xy) - 2)
                 way = float((start.walk.xy[i + 1] - start.walk.xy[i]) @ unit) / WALK_STEP_M
                 along = float((people.pose[k, :2] - axis[0]) @ unit)
                 on_road = bool(people.on_road[k]) or s > begin
-                uses.append(CrossingUse(crossing, along, max(people.wish[k], 0.5) * way, on_road))
+                if on_road or crossing not in signalled:
+                    uses.append(CrossingUse(crossing, along, max(people.wish[k], 0.5) * way, on_road))
     return uses
 
 
@@ -243,7 +266,3 @@ def walker_bodies(people: Walkers) -> Bodies:
     middle = pose[:, :2] + 0.5 * ahead[:, None] * heading
     box = np.column_stack([middle, pose[:, 2], people.size[:, 0] + ahead, people.size[:, 1]])
     return Bodies(box, people.v[:, None] * heading, np.full(len(pose), -1, np.int64), people.seen_by)
-
-
-def walk_seconds(people: Walkers) -> float:
-    return TICK_S

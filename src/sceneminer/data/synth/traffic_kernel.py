@@ -1,11 +1,14 @@
 """The inner loops of the traffic, compiled: poses on paths, car following, and what lies in a vehicle's way."""
 
+from typing import no_type_check
+
 import numpy as np
 from numba import njit
 from numpy import ndarray
 
 
 @njit(cache=True)
+@no_type_check
 def idm_interaction(v: float, lead_v: float, gap: float, headway: float, accel: float, brake: float, s0: float):
     """The braking term of the Intelligent Driver Model (Treiber et al. 2000, eq. 3), in m/s², at most 0."""
     wanted = s0 + max(0.0, v * headway + v * (v - lead_v) / (2.0 * np.sqrt(accel * brake)))
@@ -13,6 +16,7 @@ def idm_interaction(v: float, lead_v: float, gap: float, headway: float, accel: 
 
 
 @njit(cache=True)
+@no_type_check
 def idm_free(v: float, v0: float, accel: float):
     """The free term of the IDM; above the wanted speed it brakes gently instead of with the fourth power."""
     if v <= v0:
@@ -21,6 +25,7 @@ def idm_free(v: float, v0: float, accel: float):
 
 
 @njit(cache=True)
+@no_type_check
 def cap_backward(cap: ndarray, step: float, brake: float):
     """Lower speeds so that braking at ``brake`` meets every later cap."""
     out = cap.copy()
@@ -30,6 +35,7 @@ def cap_backward(cap: ndarray, step: float, brake: float):
 
 
 @njit(cache=True)
+@no_type_check
 def point_at(xy: ndarray, count: int, s: float, step: float):
     """A point of a path; it goes on straight past both ends."""
     u = s / step
@@ -39,6 +45,7 @@ def point_at(xy: ndarray, count: int, s: float, step: float):
 
 
 @njit(cache=True)
+@no_type_check
 def poses(paths: ndarray, counts: ndarray, s: ndarray, half_base: ndarray, step: float):
     """x, y and yaw of bodies whose two axles both lie on their path."""
     out = np.empty((len(s), 3))
@@ -50,6 +57,7 @@ def poses(paths: ndarray, counts: ndarray, s: ndarray, half_base: ndarray, step:
 
 
 @njit(cache=True)
+@no_type_check
 def _outline(x: float, y: float, yaw: float, length: float, width: float, points: ndarray):
     """Points on a box's outline, at most 2 m apart along its sides; returns how many."""
     n = min(max(int(np.ceil(length / 2.0)), 1), 8)
@@ -68,6 +76,7 @@ def _outline(x: float, y: float, yaw: float, length: float, width: float, points
 
 
 @njit(cache=True)
+@no_type_check
 def _in_way(path: ndarray, count: int, first: int, last: int, points: ndarray, n: int, reach: float, step: float):
     """The nearest path sample among ``first`` to ``last`` from which a point lies less than ``reach`` to the side."""
     best = -1.0
@@ -93,6 +102,7 @@ def _in_way(path: ndarray, count: int, first: int, last: int, points: ndarray, n
 
 
 @njit(cache=True)
+@no_type_check
 def look_ahead(
     paths: ndarray,
     counts: ndarray,
@@ -158,6 +168,7 @@ def look_ahead(
 
 
 @njit(cache=True)
+@no_type_check
 def step_walkers(
     paths: ndarray,
     counts: ndarray,
@@ -206,7 +217,9 @@ def step_walkers(
                     away = left + need if away < 0.0 else left - need
                 shift = min(max(aside[k] + away, -1.25), 1.25)
             if room < 0.9:
-                goal = min(goal, max(0.0, (0.0 if meeting else pace) + (room - 0.3) * 1.2))
+                # shoulder to shoulder past who comes the other way, or crowds would lock
+                slowest = 0.3 * wish[k] if meeting else max(0.0, pace + (room - 0.3) * 1.2)
+                goal = min(goal, slowest)
         v[k] += min(max(goal - v[k], -2.5 * dt), 1.5 * dt)
         v[k] = max(v[k], 0.0)
         s[k] = min(s[k] + v[k] * dt, (counts[k] - 1) * step)
@@ -219,6 +232,7 @@ def step_walkers(
 
 
 @njit(cache=True)
+@no_type_check
 def _walker_pose(path: ndarray, count: int, s: float, aside: float, step: float):
     ax, ay = point_at(path, count, max(s - 0.6, 0.0), step)
     bx, by = point_at(path, count, min(s + 0.6, (count - 1) * step), step)

@@ -47,7 +47,7 @@ def _wants(fleet: Fleet, i: int, target: int, pushy: float) -> bool:
     manner = fleet.manner[i]
     there = idm_free(v, v0, driver.accel_mps2) + idm_interaction(v, ahead_v, gap_ahead, *manner)
     now = idm_free(v, v0, driver.accel_mps2)
-    if fleet.leader[i] >= 0:
+    if fleet.gap[i] < 1e8:
         now += idm_interaction(v, 0.8 * v, float(fleet.gap[i]), *manner)
     return there - now > _GAIN - 1.1 * max(0.0, pushy - 0.45) + 0.3 * driver.politeness * max(0.0, -push)
 
@@ -93,4 +93,5 @@ def change_lane(fleet: Fleet, i: int, target: int, side: int, time_s: float, *, 
     fleet.granted[i] = False
     fleet.held[i].clear()
     fleet.changing_until[i] = time_s + over / max(v, 3.0)
+    fleet.changes.append((i, time_s, time_s + over / max(v, 3.0), side))
     fleet.changing_side[i] = side

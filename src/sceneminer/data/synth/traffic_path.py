@@ -220,8 +220,8 @@ def _offsets(
     marks: list[Mark] = []
     for k, lane_id in enumerate(route):
         for block in net.blockages.get(lane_id, []):
-            past_left = block.left_m + half_width_m + 0.4
-            past_right = block.right_m - half_width_m - 0.4
+            past_left = block.left_m + half_width_m + 0.6
+            past_right = block.right_m - half_width_m - 0.6
             go_left = past_left <= -past_right
             aim = past_left if go_left else past_right
             if (aim <= driver.offset_m) if go_left else (aim >= driver.offset_m):

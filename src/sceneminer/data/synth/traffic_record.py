@@ -8,7 +8,6 @@ from numpy import ndarray
 
 from sceneminer.data.synth.catalog import Look
 from sceneminer.data.synth.scene import EGO_LEAD_S, KERB_M, TICK_S, Actor
-from sceneminer.data.synth.traffic_path import STEP_M
 from sceneminer.data.synth.traffic_static import Still
 from sceneminer.data.synth.traffic_world import World
 from sceneminer.data.synth.vehicles import Fleet, tow_poses
@@ -85,20 +84,39 @@ def ego_rows(world: World, recording: Recording) -> tuple[Float[ndarray, "t 5"],
     return rows, np.where(np.isin(recording.ego_lane, lots), -1, recording.ego_lane).astype(np.int32)
 
 
-def make_actors(world: World, recording: Recording) -> list[Actor]:
+@dataclass(frozen=True)
+class Cast:
+    """Actors, and which vehicle, person or thing of the world each of them is."""
+
+    actors: tuple[Actor, ...]
+    vehicle: dict[int, int]
+    """Actor id by index in the Fleet."""
+    person: dict[int, int]
+    thing: dict[int, int]
+
+
+def make_actors(world: World, recording: Recording) -> Cast:
     """All actors that come near ego: vehicles, what they pull, people, and still things, with ids from 1."""
     skip = round(EGO_LEAD_S / TICK_S)
     span = slice(skip, len(recording.pose) - skip)
     ego = recording.pose[span, 0, :2]
     actors: list[Actor] = []
+    maps: tuple[dict[int, int], dict[int, int], dict[int, int]] = ({-1: -1, 0: -1}, {}, {})
     for i in range(1, len(world.fleet.s)):
-        actors += _vehicle_actors(world, recording, i, span, ego, len(actors) + 1)
+        found = _vehicle_actors(world, recording, i, span, ego, len(actors) + 1)
+        if found:
+            maps[0][i] = found[0].actor_id
+        actors += found
     for k in range(len(world.people.s)):
-        actors += _walker_actors(world, recording, k, span, ego, len(actors) + 1)
-    for item in world.ground.items:
+        found = _walker_actors(world, recording, k, span, ego, len(actors) + 1)
+        if found:
+            maps[1][k] = found[0].actor_id
+        actors += found
+    for k, item in enumerate(world.ground.items):
         if np.min(np.hypot(*(ego - item.pose[:2]).T)) < KEEP_M:
             actors.append(_still_actor(item, len(actors) + 1))
-    return actors
+            maps[2][k] = len(actors)
+    return Cast(tuple(actors), *maps)
 
 
 def _vehicle_actors(
@@ -182,8 +200,9 @@ def _walker_actors(
         np.ones(n, bool),
         np.zeros(n, bool),
         np.zeros(n, np.int8),
-        standing=start.standing,
-        role="crossing" if on_road.any() and start.role == "pavement" else start.role,
+        standing=start.standing and not start.rider,
+        rider=start.rider,
+        role="crossing" if on_road.any() and start.role in ("pavement", "jaywalk_safe") else start.role,
     )
     return [actor]
 
@@ -201,9 +220,3 @@ def _still_actor(item: Still, actor_id: int) -> Actor:
         standing=item.standing,
         role=item.role,
     )
-
-
-def path_lane(fleet: Fleet, i: int, station_m: float) -> int:
-    """Lane id at a station of a vehicle's path."""
-    path = fleet.paths[i]
-    return int(path.lane[int(np.clip(station_m / STEP_M, 0, len(path.lane) - 1))])

@@ -1,12 +1,15 @@
 """Who is on the road when a Drive begins: ego and its way, other vehicles, people on foot."""
 
+from dataclasses import replace
+
 import numpy as np
+import shapely
 from jaxtyping import Float
 from numpy import ndarray
 
 from sceneminer.data.synth.catalog import Look, draw_look
 from sceneminer.data.synth.lane_path import lane_at
-from sceneminer.data.synth.pedestrians import WalkNet, WalkStart, draw_walk
+from sceneminer.data.synth.pedestrians import ANYWHERE, Walk, WalkNet, WalkStart, draw_walk, lay_walk
 from sceneminer.data.synth.scene import Town
 from sceneminer.data.synth.traffic_mood import Mood
 from sceneminer.data.synth.traffic_net import RoadNet, lane_length, lane_zebras, stop_station
@@ -221,3 +224,56 @@ def _draw_group(
         aside = side if kind == "stroller" else side + 0.75
         group.append(WalkStart("human.pedestrian.adult", adult, walk, max(s - back, 0.0), speed, aside, pauses, heed))
     return group
+
+
+def draw_jaywalkers(net: RoadNet, route: list[int], mood: Mood, rng: np.random.Generator) -> list[WalkStart]:
+    """People who cross ego's street away from crossings when the road is free for long enough."""
+    starts = []
+    lanes = [k for k in route[:9] if net.lanes[k].intersection is None and lane_length(net, k) > 40.0]
+    for _ in range(int(rng.poisson(2.0 * mood.jaywalkers))):
+        if lanes:
+            lane_id = lanes[int(rng.integers(len(lanes)))]
+            at = float(rng.uniform(12.0, lane_length(net, lane_id) - 16.0))
+            walk = across_road(net, lane_id, at, from_left=bool(rng.random() < 0.5), slant_m=float(rng.normal(0, 2.0)))
+            speed = float(np.clip(rng.normal(1.5, 0.25), 0.9, 2.6))
+            look = draw_look("human.pedestrian.adult", rng)
+            first = walk.entries[0][0]
+            start = WalkStart("human.pedestrian.adult", look, walk, max(0.0, first - 1.5), speed, 0.0)
+            wait = float(rng.uniform(-6.0, 14.0))
+            starts.append(replace(start, pauses=((-1e3, wait),), heed=0.9, role="jaywalk_safe"))
+    return starts
+
+
+def across_road(net: RoadNet, lane_id: int, station_m: float, *, from_left: bool, slant_m: float = 0.0) -> Walk:
+    """A way over the whole carriageway beside a lane, from pavement to pavement, and on along the far one."""
+    lane = net.lanes[lane_id]
+    x, y, yaw = (float(u) for u in lane_at(lane, station_m))
+    ahead, left = np.array([np.cos(yaw), np.sin(yaw)]), np.array([-np.sin(yaw), np.cos(yaw)])
+    middle = np.array([x, y])
+    right_m, left_m = -kerb_distance(net, middle, -left), kerb_distance(net, middle, left)
+    near, far = (left_m, right_m) if from_left else (right_m, left_m)
+    step = np.sign(near)
+    points = np.array(
+        [
+            middle + (near + 1.6 * step) * left - 6.0 * ahead,
+            middle + (near + 1.2 * step) * left,
+            middle + near * left,
+            middle + far * left + slant_m * ahead,
+            middle + (far - 1.2 * step) * left + slant_m * ahead,
+            middle + (far - 1.4 * step) * left + (slant_m + 14.0) * ahead,
+        ]
+    )
+    parts = [points[:3], points[2:4], points[3:]]
+    return lay_walk(parts, [-1, ANYWHERE, -1])
+
+
+def kerb_distance(net: RoadNet, point: Float[ndarray, "2"], direction: Float[ndarray, "2"]) -> float:
+    """Metres from a point on the road to its edge in a direction, at most 25."""
+    steps = np.arange(0.5, 25.0, 0.25)
+    line = point + steps[:, None] * direction
+    inside = np.zeros(len(steps), bool)
+    for area in (*net.town.road_segments, *net.town.intersections, *net.town.parking_lots):
+        if np.min(np.sum((area - point) ** 2, -1)) < 90.0**2:
+            inside |= shapely.contains_xy(shapely.Polygon(area), line[:, 0], line[:, 1])
+    outside = np.flatnonzero(~inside)
+    return float(steps[outside[0]]) if len(outside) else 25.0

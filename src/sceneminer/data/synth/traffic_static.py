@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import shapely
 from jaxtyping import Float
 from numpy import ndarray
 
@@ -112,9 +113,7 @@ def set_up_works(net: RoadNet, ground: Ground, rng: np.random.Generator) -> None
 
 def _fence(net: RoadNet, zone: ConstructionZone, ground: Ground, rng: np.random.Generator) -> None:
     """Cones with barriers between them along the inside of a zone's edge."""
-    ring = zone.polygon
-    middle = ring.mean(0)
-    inner = ring + 0.35 * (middle - ring) / np.maximum(np.linalg.norm(middle - ring, axis=1, keepdims=True), 1e-6)
+    inner = np.asarray(shapely.Polygon(zone.polygon).buffer(-0.4, join_style="mitre").exterior.coords)[:-1]
     edge = np.roll(inner, -1, 0) - inner
     along = np.concatenate([[0.0], np.cumsum(np.linalg.norm(edge, axis=1))])
     closed = np.concatenate([inner, inner[:1]])

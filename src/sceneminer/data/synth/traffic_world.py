@@ -1,13 +1,13 @@
 """A town in motion: the state of everything, and one tick of it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float
-from numpy import ndarray
 
 from sceneminer.data.synth.pedestrians import (
     Walkers,
+    WalkStart,
     build_walk_net,
     crossing_uses,
     decide_crossings,
@@ -15,14 +15,14 @@ from sceneminer.data.synth.pedestrians import (
     move_walkers,
     walker_bodies,
 )
-from sceneminer.data.synth.scene import TICK_S, Town
+from sceneminer.data.synth.scene import TICK_S, Signal, Town
 from sceneminer.data.synth.traffic_lanes import consider_lane_changes
 from sceneminer.data.synth.traffic_mood import Mood
-from sceneminer.data.synth.traffic_net import RoadNet, build_road_net
+from sceneminer.data.synth.traffic_net import RoadNet, build_road_net, lane_zebras
 from sceneminer.data.synth.traffic_path import STEP_M, TICKS_PER_PLAN, build_path
-from sceneminer.data.synth.traffic_rules import signal_of, stops_ahead
-from sceneminer.data.synth.traffic_spawn import EGO_LOOK, choose_ego, draw_traffic, draw_walkers
-from sceneminer.data.synth.traffic_static import Ground, furnish, park_vehicles, place_obstructions, set_up_works
+from sceneminer.data.synth.traffic_rules import stops_ahead
+from sceneminer.data.synth.traffic_spawn import EGO_LOOK, choose_ego, draw_jaywalkers, draw_traffic, draw_walkers
+from sceneminer.data.synth.traffic_static import Ground, Still, furnish, park_vehicles, place_obstructions, set_up_works
 from sceneminer.data.synth.vehicles import (
     Bodies,
     Fleet,
@@ -49,11 +49,28 @@ class World:
     people: Walkers
     ground: Ground
     still: Bodies
+    lights: dict[int, tuple[Signal, ...]]
+    """Signals of the traffic across each crossing that has them."""
     violators: set[int] = field(default_factory=set)
+    """Vehicles that go without right of way; others foresee their way."""
+    act: Callable[["World", float], None] | None = None
+    """What a script does before each decision."""
 
 
-def make_world(town: Town, mood: Mood, rng: np.random.Generator, *, duration_s: float) -> World:
+@dataclass(frozen=True)
+class Extras:
+    """What a script adds to a world; it comes last, so that all else stays as it was."""
+
+    vehicles: tuple[Start, ...] = ()
+    people: tuple[WalkStart, ...] = ()
+    things: tuple[Still, ...] = ()
+
+
+def make_world(
+    town: Town, mood: Mood, rng: np.random.Generator, *, duration_s: float, extras: Extras | None = None
+) -> World:
     """Choose ego's way and fill the streets along it."""
+    extras = extras or Extras()
     net = build_road_net(town)
     seconds = WARM_S + duration_s + 2.0
     route, start_m, driver = choose_ego(net, mood, rng, length_m=16.0 * seconds)
@@ -71,10 +88,16 @@ def make_world(town: Town, mood: Mood, rng: np.random.Generator, *, duration_s: 
     taken = [item.pose[:2] for item in ground.items if item.role == "parked_obstruction"]
     starts = [ego, *draw_traffic(net, here[::20], mood, taken, rng)]
     walks = draw_walkers(town, build_walk_net(town), here[::20], mood, rng, seconds=seconds)
-    fleet = make_fleet(net, starts)
+    walks += draw_jaywalkers(net, route, mood, rng)
+    fleet = make_fleet(net, [*starts, *extras.vehicles])
+    for item in extras.things:
+        ground.place(item)
     still = _still_bodies(ground)
     pavement = np.array([item.pose[2] > 0.0 for item in ground.items if item.role != "rack"], bool)
-    return World(net, mood, rng, route, fleet, make_walkers(town, walks, still.box[pavement]), ground, still)
+    people = make_walkers(town, [*walks, *extras.people], still.box[pavement])
+    lights = {k: _signals_over(net, k) for k in range(len(town.crossings))}
+    lights = {k: signals for k, signals in lights.items() if signals}
+    return World(net, mood, rng, route, fleet, people, ground, still, lights)
 
 
 def _still_bodies(ground: Ground) -> Bodies:
@@ -91,13 +114,31 @@ def step_world(world: World, tick: int, time_s: float) -> None:
         parked = world.still.box[:, :2]
         wake_and_leave(fleet, parked)
     if tick % TICKS_PER_PLAN == 0:
-        decide_crossings(people, _arrivals(fleet), time_s, _walk_lights(world, time_s))
-        stop = stops_ahead(fleet, crossing_uses(people), time_s, violators=frozenset(world.violators))
-        bodies = _together(fleet_bodies(fleet), walker_bodies(people), world.still)
+        if world.act is not None:
+            world.act(world, time_s)
+        traffic = fleet_bodies(fleet)
+        decide_crossings(people, _arrivals(fleet), time_s, _walk_lights(world, time_s), traffic)
+        stop = stops_ahead(
+            fleet,
+            crossing_uses(people, signalled=frozenset(world.lights)),
+            time_s,
+            violators=frozenset(world.violators),
+        )
+        bodies = _together(_reach_on(traffic, world.violators), walker_bodies(people), world.still)
         plan_step(fleet, bodies, stop, time_s)
         consider_lane_changes(fleet, tick // TICKS_PER_PLAN, time_s, pushy=world.mood.pushy)
     move(fleet)
     move_walkers(people, time_s, dt_s=TICK_S)
+
+
+def _reach_on(traffic: Bodies, violators: set[int]) -> Bodies:
+    """Boxes of violators reach ahead to where they will be in 0.9 s."""
+    box = traffic.box.copy()
+    for k in np.flatnonzero(np.isin(traffic.owner, list(violators))).tolist():
+        reach = 0.9 * traffic.velocity[k]
+        box[k, :2] += reach / 2
+        box[k, 3] += float(np.hypot(*reach))
+    return Bodies(box, traffic.velocity, traffic.owner, traffic.seen_by)
 
 
 def _together(*parts: Bodies) -> Bodies:
@@ -121,7 +162,7 @@ def _arrivals(fleet: Fleet) -> dict[int, float]:
             if mark.start_m > front[i] + 70.0:
                 break
             room = mark.start_m - front[i]
-            if room < 0.5:
+            if room < -0.3:
                 soonest[mark.index] = 0.0
             elif v > 0.8:
                 stops_in = v * v / (2 * max(-float(fleet.a[i]), 0.01))
@@ -133,48 +174,25 @@ def _arrivals(fleet: Fleet) -> dict[int, float]:
 def _walk_lights(world: World, time_s: float) -> dict[int, bool]:
     """For crossings with signals: whether all traffic across them stands at red for long enough to walk over."""
     lights: dict[int, bool] = {}
-    for crossing, (signals, seconds) in _crossing_signals(world.net).items():
+    for crossing, signals in world.lights.items():
+        axis = world.net.town.crossings[crossing].axis
+        seconds = float(np.linalg.norm(axis[1] - axis[0])) / 1.35
         lights[crossing] = all(
             signal.state(time_s) == "red" and signal.state(time_s + seconds) == "red" for signal in signals
         )
     return lights
 
 
-def _crossing_signals(net: RoadNet) -> dict[int, tuple[list, float]]:
-    """Signals of the approaches whose lanes run over each crossing on their way into an intersection."""
-    if not hasattr(net, "_lights"):
-        found: dict[int, tuple[list, float]] = {}
-        for k, crossing in enumerate(net.town.crossings):
-            seconds = float(np.linalg.norm(crossing.axis[1] - crossing.axis[0])) / 1.35
-            signals = _signals_over(net, k)
-            if signals:
-                found[k] = (signals, seconds)
-        net._lights = found  # type: ignore[attr-defined]
-    return net._lights  # type: ignore[attr-defined]
-
-
-def _signals_over(net: RoadNet, crossing: int) -> list:
-    from sceneminer.data.synth.traffic_net import lane_zebras
-    from sceneminer.data.synth.traffic_path import Gate
-
-    signals = []
+def _signals_over(net: RoadNet, crossing: int) -> tuple[Signal, ...]:
+    """Signals of the approaches whose lanes run over a crossing just before or just after their stop line."""
+    signals: list[Signal] = []
     for lane_id, lane in net.lanes.items():
         for zebra in lane_zebras(net, lane_id):
             if zebra.crossing != crossing:
                 continue
-            if lane.intersection is None:
-                approach, link = lane_id, (lane.successors or (lane_id,))[0]
-                near = zebra.start_m > net.stations[lane_id][-1] - 15.0
-            else:
-                approach, link = (lane.predecessors or (lane_id,))[0], lane_id
-                near = zebra.start_m < 6.0
-            signal = signal_of(net, Gate(0.0, 0.0, 0.0, approach, link)) if near else None
-            if signal is not None and not any(s is signal for s in signals):
-                signals.append(signal)
-    return signals
-
-
-def speed_of(fleet: Fleet, i: int) -> Float[ndarray, "2"]:
-    """Velocity of a vehicle."""
-    yaw = fleet.pose[i, 2]
-    return fleet.v[i] * np.array([np.cos(yaw), np.sin(yaw)])
+            approach = lane_id if lane.intersection is None else (lane.predecessors or (lane_id,))[0]
+            to_line = net.stations[lane_id][-1] - zebra.start_m if lane.intersection is None else zebra.start_m
+            index = net.lanes[approach].signal if to_line < 15.0 else None
+            if index is not None and not any(s is net.town.signals[index] for s in signals):
+                signals.append(net.town.signals[index])
+    return tuple(signals)

@@ -10,7 +10,7 @@ from sceneminer.data.synth.catalog import Look
 from sceneminer.data.synth.scene import TICK_S
 from sceneminer.data.synth.traffic_kernel import idm_free, idm_interaction, look_ahead, poses
 from sceneminer.data.synth.traffic_net import RoadNet
-from sceneminer.data.synth.traffic_path import PLAN_S, STEP_M, Driver, Path
+from sceneminer.data.synth.traffic_path import STEP_M, Driver, Path
 
 HARDEST_BRAKE = 8.0
 """What dry tyres give, in m/s²."""
@@ -72,6 +72,8 @@ class Fleet:
     command: Float[ndarray, "n"]
     forced: dict[int, float] = field(default_factory=dict)
     """Accelerations that a script imposes."""
+    changes: list[tuple[int, float, float, int]] = field(default_factory=list)
+    """Lane changes so far: vehicle, start and end in seconds, side (1 left)."""
     leader: ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     gap: Float[ndarray, "n"] = field(default_factory=lambda: np.zeros(0))
     pose: Float[ndarray, "n 3"] = field(default_factory=lambda: np.zeros((0, 3)))
@@ -104,6 +106,8 @@ class Start:
     rider: bool = False
     tow: Look | None = None
     lapse: tuple[float, float] = (1e9, 1e9)
+    absent: bool = False
+    """Appears only when a script says so."""
 
 
 def make_fleet(net: RoadNet, starts: list[Start]) -> Fleet:
@@ -126,7 +130,7 @@ def make_fleet(net: RoadNet, starts: list[Start]) -> Fleet:
         manner=np.array(
             [[d.headway_s, d.accel_mps2, d.brake_mps2, d.standstill_m] for d in (x.driver for x in starts)]
         ),
-        active=np.array([not x.asleep for x in starts]),
+        active=np.array([not (x.asleep or x.absent) for x in starts]),
         asleep=np.array([x.asleep for x in starts]),
         role=[x.role for x in starts],
         rider=[x.rider for x in starts],
@@ -215,7 +219,7 @@ def plan_step(fleet: Fleet, bodies: Bodies, stop_m: Float[ndarray, "n"], time_s:
         bodies.seen_by,
         STEP_M,
     )
-    fleet.leader, fleet.gap = who, gap
+    fleet.leader, fleet.gap = np.where(who >= 0, bodies.owner[who], -1), np.where(who >= 0, gap, 1e9)
     front = fleet.front
     for i in np.flatnonzero(fleet.active).tolist():
         v, driver = float(fleet.v[i]), fleet.drivers[i]
@@ -271,7 +275,3 @@ def wake_and_leave(fleet: Fleet, parked: Float[ndarray, "k 2"]) -> None:
         clear = np.hypot(*(others - fleet.pose[i, :2]).T).min(initial=1e9) > 22.0
         room = np.hypot(*(parked - fleet.pose[i, :2]).T).min(initial=1e9) > 1.5
         fleet.active[i] = bool(clear and room and far[i] > 60.0)
-
-
-def plan_seconds() -> float:
-    return PLAN_S

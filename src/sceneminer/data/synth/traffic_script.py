@@ -1,0 +1,355 @@
+"""Risky events that are staged: where and when in a Drive that was first run without them, and what they add to it.
+
+The first run shows where ego will be. A script picks a moment of it, adds whom it needs, and cues them by ego's actual
+distance in the second run, in which ego reacts late, as people do.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+from sceneminer.data.synth.catalog import draw_look
+from sceneminer.data.synth.lane_path import lane_at
+from sceneminer.data.synth.pedestrians import ANYWHERE, WalkStart, lay_walk
+from sceneminer.data.synth.scene import EGO_LEAD_S, TICK_S
+from sceneminer.data.synth.traffic_net import conflict, lane_length, lane_zebras, to_lane
+from sceneminer.data.synth.traffic_path import STEP_M, build_path, draw_route, resample, speed_caps
+from sceneminer.data.synth.traffic_record import Recording
+from sceneminer.data.synth.traffic_spawn import draw_driver, kerb_distance
+from sceneminer.data.synth.traffic_static import Still
+from sceneminer.data.synth.traffic_world import Extras, World
+from sceneminer.data.synth.vehicles import Start
+
+EGO_HALF_M, EGO_HALF_LENGTH_M = 0.865, 2.042
+KINDS = (
+    "step_out",
+    "jaywalk",
+    "occluded_cyclist",
+    "door_side_cyclist",
+    "near_miss",
+    "cut_in",
+    "hard_brake",
+    "run_red",
+    "oncoming_left_turn",
+)
+
+
+@dataclass(frozen=True)
+class Script:
+    """A staged event: whom it adds, and when who is cued."""
+
+    kind: str
+    at_s: float
+    """When ego reaches the place, in the run without it."""
+    place: Float[ndarray, "2"]
+    """Where ways meet."""
+    extras: Extras
+    actor: int | None = None
+    """The vehicle of the first run that plays a part, by index in the Fleet."""
+    cue_m: float = 0.0
+    """The cue: ego's way to the place gets shorter than this."""
+    blind_s: float = 0.0
+    """Ego notices so long after the cue."""
+    strength: float = 0.0
+    """What the kind needs: a deceleration, or a side."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Ego at one time of the first run."""
+
+    time_s: float
+    s_m: float
+    """Station of ego's middle on its path."""
+    speed_mps: float
+    lane: int
+    lane_s: float
+    yaw: float
+    xy: Float[ndarray, "2"]
+
+
+def stage(kind: str, world: World, run: Recording, rng: np.random.Generator, *, ease: float) -> Script | None:
+    """A script of a kind that fits this Drive, or None; ``ease`` (0 and up) gives everyone more time."""
+    moments = [m for m in _moments(world, run) if 3.0 < m.time_s < TICK_S * len(run.pose) - 2 * EGO_LEAD_S - 2.5]
+    if kind in ("step_out", "jaywalk", "occluded_cyclist", "door_side_cyclist", "near_miss"):
+        return _stage_beside(kind, world, moments, rng, ease)
+    if kind == "cut_in":
+        return _stage_cut_in(world, run, moments, rng, ease)
+    if kind == "hard_brake":
+        return _stage_hard_brake(run, moments, rng, ease)
+    return _stage_cross(kind, world, moments, rng, ease)
+
+
+def _moments(world: World, run: Recording) -> list[Moment]:
+    """Ego every quarter of a second of the first run."""
+    found, net = [], world.net
+    skip = round(EGO_LEAD_S / TICK_S)
+    for k in range(skip, len(run.pose) - skip, 5):
+        lane, pose = int(run.ego_lane[k]), run.pose[k, 0]
+        along = float(to_lane(net, lane, pose[None, :2])[0][0])
+        found.append(
+            Moment(k * TICK_S - EGO_LEAD_S, 0.0, float(run.speed[k, 0]), lane, along, float(pose[2]), pose[:2].copy())
+        )
+    return found
+
+
+def _open_street(world: World, m: Moment, low: float, high: float) -> bool:
+    """Whether ego drives freely on a stretch without junctions, crossings or works nearby."""
+    net = world.net
+    lane, length = net.lanes[m.lane], lane_length(net, m.lane)
+    clear = lane.intersection is None and 9.0 < m.lane_s < length - 9.0 and lane.width_m < 5.0
+    zebra = any(abs(m.lane_s - (z.start_m + z.end_m) / 2) < 9.0 for z in lane_zebras(net, m.lane))
+    works = any(b.start_m - 14.0 < m.lane_s < b.end_m + 14.0 for b in net.blockages.get(m.lane, []))
+    return clear and not zebra and not works and low < m.speed_mps < high
+
+
+def _stage_beside(
+    kind: str, world: World, moments: list[Moment], rng: np.random.Generator, ease: float
+) -> Script | None:
+    """Somebody comes from the side of the road into ego's lane."""
+    low, high = {"jaywalk": (5.0, 13.0), "door_side_cyclist": (6.5, 14.0)}.get(kind, (4.5, 9.8))
+    fit = [m for m in moments if _open_street(world, m, low, high)]
+    rng.shuffle(fit)  # type: ignore[arg-type]
+    for m in fit[:6]:
+        right = kerb_distance(world.net, m.xy, _left(m.yaw) * -1.0)
+        if right > 6.2:  # somebody from so far off would be seen for long
+            continue
+        if kind == "door_side_cyclist":
+            return _door_side(world, m, rng, ease)
+        return _from_side(kind, m, right, kerb_distance(world.net, m.xy, _left(m.yaw)), rng, ease)
+    return None
+
+
+def _left(yaw: float) -> Float[ndarray, "2"]:
+    return np.array([-np.sin(yaw), np.cos(yaw)])
+
+
+def _ahead(yaw: float) -> Float[ndarray, "2"]:
+    return np.array([np.cos(yaw), np.sin(yaw)])
+
+
+def _from_side(kind: str, m: Moment, right_m: float, left_m: float, rng: np.random.Generator, ease: float) -> Script:
+    """A person or cyclist who starts at the right-hand kerb, hidden by a parked van or not."""
+    pace = {"step_out": (1.7, 2.6), "jaywalk": (1.1, 1.7), "occluded_cyclist": (3.2, 4.6), "near_miss": (2.6, 3.4)}[
+        kind
+    ]
+    speed = float(rng.uniform(*pace))
+    hidden = kind in ("step_out", "occluded_cyclist")
+    ahead, left = _ahead(m.yaw), _left(m.yaw)
+    start_right = max(right_m + 0.5, 3.0) + (1.6 if kind == "occluded_cyclist" else 0.0)
+    points = np.array(
+        [
+            m.xy - start_right * left,
+            m.xy - 1.4 * left,
+            m.xy + 1.6 * left + rng.uniform(-0.3, 0.8) * ahead,
+            m.xy + (left_m + 1.3) * left + rng.uniform(0.0, 2.0) * ahead,
+            m.xy + (left_m + 1.5) * left + (8.0 if kind == "occluded_cyclist" else 14.0) * ahead,
+        ]
+    )
+    walk = lay_walk([points[:4], points[3:]], [ANYWHERE, -1])
+    category = "vehicle.bicycle" if kind == "occluded_cyclist" else "human.pedestrian.adult"
+    category = "human.pedestrian.child" if kind == "step_out" and rng.random() < 0.35 else category
+    look = draw_look(category, rng)
+    who = WalkStart(
+        category, look, walk, 0.0, speed, 0.0, role=kind, rider=category == "vehicle.bicycle", cued=True, heed=0.0
+    )
+    things = (_hiding_van(m, right_m, rng),) if hidden else ()
+    to_edge_s = (start_right - EGO_HALF_M - 0.3) / speed + 0.35  # the last for picking up speed
+    v, over_s = m.speed_mps, (2 * EGO_HALF_M + 0.8) / speed
+    if kind == "near_miss":  # over just before ego comes, unless ego brakes
+        entry_m, blind = v * (over_s + rng.uniform(0.45, 0.85) + 0.3 * ease), over_s
+    elif kind == "jaywalk":
+        blind = float(rng.uniform(0.6, 1.1))
+        entry_m = v * blind + v * v / (2 * rng.uniform(2.8, 4.5)) + 3.0 + 4.0 * ease
+    else:
+        blind = float(rng.uniform(0.45, 0.7))
+        entry_m = min(v * blind + v * v / (2 * rng.uniform(4.5, 6.3)) + 2.2 + 3.0 * ease, 14.5 + 4.0 * ease)
+    cue = entry_m + v * to_edge_s + EGO_HALF_LENGTH_M
+    return Script(kind, m.time_s, m.xy, Extras((), (who,), things), cue_m=float(cue), blind_s=to_edge_s + blind)
+
+
+def _hiding_van(m: Moment, right_m: float, rng: np.random.Generator) -> Still:
+    """A parked van beside ego's lane, just before the place where somebody comes out."""
+    look = draw_look("vehicle.car", rng, style="van")
+    aside = min(max(EGO_HALF_M + 0.75 + look.size_lwh_m[1] / 2, right_m - look.size_lwh_m[1] / 2 - 0.2), 4.2)
+    at = m.xy - (look.size_lwh_m[0] / 2 + 0.9) * _ahead(m.yaw) - aside * _left(m.yaw)
+    return Still("vehicle.car", look, (float(at[0]), float(at[1]), 0.0, m.yaw), "parked")
+
+
+def _door_side(world: World, m: Moment, rng: np.random.Generator, ease: float) -> Script | None:
+    """A cyclist rides along the edge ahead of ego and swerves in front of it, as if a car door had opened."""
+    net = world.net
+    length = lane_length(net, m.lane)
+    speed, edge = float(rng.uniform(3.6, 4.8)), 0.5 * net.lanes[m.lane].width_m - 0.2
+    back = min(m.lane_s - 4.0, 34.0)
+    if back < 14.0 or length - m.lane_s < 20.0:
+        return None
+    stations = np.arange(m.lane_s - back, min(m.lane_s + 34.0, length - 3.0), 1.0)
+    x, y, yaw = lane_at(net.lanes[m.lane], stations)
+    swerve = np.clip((stations - m.lane_s + 3.0) / 4.0, 0.0, 1.0) * np.clip(
+        (m.lane_s + 14.0 - stations) / 7.0, 0.0, 1.0
+    )
+    aside = -edge + (edge - 0.25) * swerve * swerve * (3 - 2 * swerve)
+    line = np.stack([x - aside * np.sin(yaw), y + aside * np.cos(yaw)], -1)
+    look = draw_look("vehicle.bicycle", rng)
+    who = WalkStart(
+        "vehicle.bicycle",
+        look,
+        lay_walk([line], [ANYWHERE]),
+        0.0,
+        speed,
+        0.0,
+        role="door_side_cyclist",
+        rider=True,
+        cued=True,
+    )
+    ride_s = (back - 1.0) / speed + 0.8
+    to_swerve = m.speed_mps * ride_s
+    tail_m = (m.speed_mps - speed) * float(rng.uniform(1.1, 1.6) + 0.5 * ease) + 2.0
+    return Script(
+        "door_side_cyclist",
+        m.time_s,
+        m.xy,
+        Extras((), (who,), ()),
+        cue_m=to_swerve + tail_m + 2.9,
+        blind_s=ride_s + float(rng.uniform(0.25, 0.45)),
+        strength=back,
+    )
+
+
+def _stage_cut_in(
+    world: World, run: Recording, moments: list[Moment], rng: np.random.Generator, ease: float
+) -> Script | None:
+    """Somebody in the next lane moves over just ahead of ego, or a parked car pulls out."""
+    order = rng.permutation(len(moments))
+    for k in order.tolist():
+        m = moments[k]
+        lane = world.net.lanes[m.lane]
+        row = round((m.time_s + EGO_LEAD_S) / TICK_S)
+        if lane.intersection is not None or m.speed_mps < 5.0 or lane_length(world.net, m.lane) - m.lane_s < 45.0:
+            continue
+        delta = run.pose[row, :, :2] - m.xy
+        ahead, left = delta @ _ahead(m.yaw), delta @ _left(m.yaw)
+        beside = (np.abs(np.abs(left) - lane.width_m) < 1.0) & run.active[row] & (ahead > 4.5) & (ahead < 14.0)
+        same = np.cos(run.pose[row, :, 2] - m.yaw) > 0.9
+        slow = (run.speed[row] < m.speed_mps + 1.0) & (run.speed[row] > 3.0)
+        tows = np.array([tow is not None for tow in world.fleet.tow])
+        for i in np.flatnonzero(beside & same & slow & ~tows).tolist():
+            target = lane.left if left[i] > 0 else lane.right
+            if i > 0 and target is not None and world.fleet.category[i] != "vehicle.bicycle":
+                side = -1.0 if left[i] > 0 else 1.0
+                return Script("cut_in", m.time_s, m.xy, Extras(), actor=i, blind_s=0.5, strength=side)
+    return _stage_pull_out(world, moments, rng, ease)
+
+
+def _stage_pull_out(world: World, moments: list[Moment], rng: np.random.Generator, ease: float) -> Script | None:
+    """A car leaves the kerb just ahead of ego."""
+    fit = [m for m in moments if _open_street(world, m, 6.0, 13.5)]
+    rng.shuffle(fit)  # type: ignore[arg-type]
+    net = world.net
+    for m in fit[:6]:
+        right = kerb_distance(net, m.xy, _left(m.yaw) * -1.0)
+        if right < 3.3 or right > 5.5 or lane_length(net, m.lane) - m.lane_s < 32.0:
+            continue
+        look, driver = draw_look("vehicle.car", rng, style="hatchback"), draw_driver(rng)
+        driver = replace(driver, offset_m=0.0, accel_mps2=2.2)
+        aside = right - look.size_lwh_m[1] / 2 - 0.2
+        route = draw_route(net, m.lane, 260.0, rng, turns={})
+        path = build_path(net, route, driver)
+        u = np.arange(len(path.xy)) * STEP_M - m.lane_s
+        t = np.clip((u - 1.5) / 9.0, 0.0, 1.0)
+        shift = -aside * (1.0 - t * t * (3 - 2 * t))
+        way = np.gradient(path.xy, axis=0)
+        way /= np.maximum(np.linalg.norm(way, axis=1, keepdims=True), 1e-9)
+        xy = path.xy + shift[:, None] * np.stack([-way[:, 1], way[:, 0]], -1)
+        along = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(xy, axis=0).T))])
+        moved = resample(xy, path.lane, along)
+        moved = replace(moved, gates=path.gates, marks=path.marks, cap_mps=speed_caps(net, moved, driver))
+        start = Start("vehicle.car", look, driver, moved, m.lane_s, 0.0, False, role="cut_in")
+        clash = [item for item in world.ground.items if np.hypot(*(item.pose[:2] - _kerb(m, aside))) < 6.2]
+        if clash:
+            continue
+        v = m.speed_mps
+        cue = v * float(rng.uniform(2.6, 3.3) + 0.4 * ease) + 4.0
+        return Script("cut_in", m.time_s, m.xy, Extras((start,), (), ()), cue_m=cue, blind_s=1.5, strength=0.0)
+    return None
+
+
+def _kerb(m: Moment, aside: float) -> Float[ndarray, "2"]:
+    return m.xy - aside * _left(m.yaw)
+
+
+def _stage_hard_brake(run: Recording, moments: list[Moment], rng: np.random.Generator, ease: float) -> Script | None:
+    """The vehicle that ego follows brakes for no reason that ego can see."""
+    for k in rng.permutation(len(moments)).tolist():
+        m = moments[k]
+        row = round((m.time_s + EGO_LEAD_S) / TICK_S)
+        lead = int(run.leader[row, 0])
+        if lead <= 0 or m.speed_mps < 5.5 or run.speed[row, lead] < 5.0:
+            continue
+        gap = float(np.hypot(*(run.pose[row, lead, :2] - m.xy))) - 4.3
+        straight = np.cos(run.pose[row, lead, 2] - m.yaw) > 0.97
+        if gap < 2.3 * m.speed_mps and straight:
+            hard = float(rng.uniform(5.0, 7.0) - 1.0 * ease)
+            blind = float(rng.uniform(0.7, 1.1) - 0.2 * ease)
+            return Script("hard_brake", m.time_s, m.xy, Extras(), actor=lead, blind_s=blind, strength=hard)
+    return None
+
+
+def _stage_cross(
+    kind: str, world: World, moments: list[Moment], rng: np.random.Generator, ease: float
+) -> Script | None:
+    """Somebody crosses ego's way in an intersection without having the right to."""
+    net = world.net
+    for m in moments:
+        link = net.lanes[m.lane]
+        if link.intersection is None or m.speed_mps < 4.0 or (kind == "oncoming_left_turn" and link.turn == "left"):
+            continue
+        others = [k for k, lane in net.lanes.items() if lane.intersection == link.intersection and k != m.lane]
+        for other in rng.permutation(others).tolist():
+            spans = conflict(net, m.lane, other)
+            lane = net.lanes[other]
+            if spans is None or not lane.predecessors or abs(spans[0][0] - m.lane_s) > 2.5:
+                continue
+            turn = np.cos(lane.centerline[0, 2] - link.centerline[0, 2])
+            fits = (lane.turn == "left" and turn < -0.7) if kind == "oncoming_left_turn" else abs(turn) < 0.5
+            if not fits or (kind == "run_red" and lane.turn != "straight"):
+                continue
+            script = _crosser(kind, world, m, other, spans[1][0], rng, ease)
+            if script is not None:
+                return script
+    return None
+
+
+def _crosser(
+    kind: str, world: World, m: Moment, other: int, meet_m: float, rng: np.random.Generator, ease: float
+) -> Script | None:
+    """A car that appears up its street and reaches the meeting point about when ego does."""
+    net = world.net
+    approach = net.lanes[other].predecessors[0]
+    look = draw_look("vehicle.car", rng)
+    left = kind == "oncoming_left_turn"
+    driver = replace(draw_driver(rng), offset_m=0.0, headway_s=0.8, lateral_mps2=3.6 if left else 3.0, accel_mps2=2.3)
+    speed = float(rng.uniform(5.5, 7.0) if left else rng.uniform(8.0, 11.0))
+    driver = replace(driver, top_mps=speed, speed_factor=2.0)
+    lead = list(net.lanes[approach].predecessors)[:1]
+    route = [*lead, approach, other, *draw_route(net, net.lanes[other].successors[0], 180.0, rng, turns={})]
+    path = build_path(net, route, driver)
+    origin = sum(lane_length(net, k) for k in route[: len(lead) + 1])
+    caps = path.cap_mps
+    meet = origin + meet_m - look.size_lwh_m[0] / 2
+    lead_s = float(rng.uniform(3.6, 4.6))
+    s, t = meet, 0.0
+    while t < lead_s and s > 8.0:
+        s -= STEP_M
+        t += STEP_M / max(float(caps[int(s / STEP_M)]), 1.0)
+    if t < lead_s - 1.0:
+        return None
+    start = Start("vehicle.car", look, driver, path, s, float(caps[int(s / STEP_M)]), False, role=kind, absent=True)
+    late = float(rng.uniform(-0.9, -0.2)) if rng.random() < 0.5 else float(rng.uniform(0.3, 1.0))
+    wake = m.time_s - t + late * (1.0 + 0.8 * ease)
+    if wake < -6.0:
+        return None
+    return Script(kind, m.time_s, m.xy, Extras((start,), (), ()), cue_m=wake, blind_s=float(rng.uniform(0.3, 0.6)))
