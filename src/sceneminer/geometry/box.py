@@ -21,11 +21,11 @@ def box_corners(a_from_box: Float[ndarray, "*b 4 4"], size_lwh_m: Float[ndarray,
 
 
 def footprint(
-    center_xy_m: Float[ndarray, "*b 2"], yaw_rad: Float[ndarray, "*b"], size_lw_m: Float[ndarray, "*b 2"]
+    center_xy_m: Float[ndarray, "*b 2"], yaw_rad: Float[ndarray, "*b"] | float, size_lw_m: Float[ndarray, "*b 2"]
 ) -> Float[ndarray, "*b 4 2"]:
     """The four corners seen from above, counter-clockwise from front left."""
     local = _FOOTPRINT * np.asarray(size_lw_m, np.float64)[..., None, :]
-    c, s = np.cos(yaw_rad)[..., None], np.sin(yaw_rad)[..., None]
+    c, s = (np.asarray(f(yaw_rad))[..., None] for f in (np.cos, np.sin))
     x, y = local[..., 0], local[..., 1]
     return np.stack([c * x - s * y, s * x + c * y], -1) + np.asarray(center_xy_m)[..., None, :]
 
@@ -42,16 +42,18 @@ def points_in_box(
     return np.all(np.abs(local) <= np.asarray(size_lwh_m) / 2 + margin_m, axis=-1)
 
 
-def footprint_gap(a: Float[ndarray, "*b 4 2"], b: Float[ndarray, "*b 4 2"]) -> Float[ndarray, "*b"]:
+def footprint_gap(a: Float[ndarray, "*#b 4 2"], b: Float[ndarray, "*#b 4 2"]) -> Float[ndarray, "..."]:
     """Distance in metres between two convex footprints, exactly; 0 where they touch or overlap.
 
     Either the footprints overlap (no separating axis), or the gap is from a corner of one to an edge of the
     other. Batch dimensions broadcast; NaN corners give NaN.
     """
     a, b = np.broadcast_arrays(np.asarray(a, np.float64), np.asarray(b, np.float64))
+    shape = a.shape[:-2]
+    a, b = a.reshape(-1, 4, 2), b.reshape(-1, 4, 2)
     gap = np.minimum(_corner_to_edge(a, b), _corner_to_edge(b, a))
     apart = _separated(a, b) | _separated(b, a)
-    return np.where(np.isnan(gap), np.nan, np.where(apart, gap, 0.0))
+    return np.where(np.isnan(gap), np.nan, np.where(apart, gap, 0.0)).reshape(shape)
 
 
 def _separated(a: ndarray, b: ndarray) -> ndarray:

@@ -68,7 +68,8 @@ def project(
     the part of the lens where the model is one-to-one (outside it polynomials fold points back in).
     Pixels of points that are not visible are finite but mean nothing.
     """
-    points = np.asarray(points_camera, np.float64)
+    shape = points_camera.shape[:-1]
+    points = np.asarray(points_camera, np.float64).reshape(-1, 3)
     x, y, z = points[..., 0], points[..., 1], points[..., 2]
     front = z > 1e-6
     depth = np.where(front, z, 1.0)
@@ -86,24 +87,32 @@ def project(
     inside = (uv[..., 0] >= low) & (uv[..., 0] < camera.width_px - 0.5 + m)
     inside &= (uv[..., 1] >= low) & (uv[..., 1] < camera.height_px - 0.5 + m)
     uv = np.clip(uv, -1e6, 1e6)
-    return uv, front & inside
+    return uv.reshape(*shape, 2), (front & inside).reshape(shape)
 
 
 def unproject(camera: Camera, uv: Float[ndarray, "*b 2"]) -> Float[ndarray, "*b 3"]:
-    """Unit rays in the camera frame through pixels; distortion is inverted by Newton iteration to 1e-10."""
-    a = (np.asarray(uv, np.float64)[..., 0] - camera.cx) / camera.fx
-    b = (np.asarray(uv, np.float64)[..., 1] - camera.cy) / camera.fy
+    """Unit rays in the camera frame through pixels; distortion is inverted by Newton iteration to 1e-10.
+
+    NaN for pixels that no ray reaches: where the lens model turns back before it gets there, as it may in corners.
+    """
+    shape = uv.shape[:-1]
+    pixels = np.asarray(uv, np.float64).reshape(-1, 2)
+    a, b = (pixels[:, 0] - camera.cx) / camera.fx, (pixels[:, 1] - camera.cy) / camera.fy
     if camera.model == "fisheye":
         radius = np.hypot(a, b)
         theta = _invert_fisheye(camera, radius)
         scale = np.where(radius > 1e-12, np.sin(theta) / np.where(radius > 1e-12, radius, 1.0), 1.0)
         ray = np.stack([a * scale, b * scale, np.cos(theta)], -1)
-        return ray / np.linalg.norm(ray, axis=-1, keepdims=True)
-    x, y = a, b
+    else:
+        x, y = _invert_pinhole(camera, a, b) if camera.distortion else (a, b)
+        ray = np.stack([x, y, np.ones_like(x)], -1)
+    ray /= np.linalg.norm(ray, axis=-1, keepdims=True)
     if camera.distortion:
-        x, y = _invert_pinhole(camera, a, b)
-    ray = np.stack([x, y, np.ones_like(x)], -1)
-    return ray / np.linalg.norm(ray, axis=-1, keepdims=True)
+        # Newton's method may settle where the model folds back, or nowhere.
+        there, unfolded = project(camera, ray, margin_px=np.inf)
+        reached = unfolded & (np.abs(there - pixels).max(-1, initial=0.0) < 1e-3)
+        ray = np.where(reached[:, None], ray, np.nan)
+    return ray.reshape(*shape, 3)
 
 
 def _coefficients(camera: Camera) -> list[float]:

@@ -47,4 +47,4 @@ class BevGrid:
         rows, columns = self.shape
         inside = (row >= 0) & (row < rows) & (column >= 0) & (column < columns)
         index = np.stack([np.where(inside, row, 0), np.where(inside, column, 0)], -1).astype(np.int64)
-        return index, inside
+        return index, np.asarray(inside)

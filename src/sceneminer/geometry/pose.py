@@ -75,19 +75,19 @@ def invert(a_from_b: Float[ndarray, "*b 4 4"]) -> Float[ndarray, "*b 4 4"]:
     return pose_from_rotation(shift, rotation)
 
 
-def transform(a_from_b: Float[ndarray, "*b 4 4"], points_b: Float[ndarray, "*b n 3"]) -> Float[ndarray, "*b n 3"]:
+def transform(a_from_b: Float[ndarray, "*#b 4 4"], points_b: Float[ndarray, "*#b n 3"]) -> Float[ndarray, "... n 3"]:
     """Points of b, in a; batch dimensions broadcast."""
     return points_b @ np.swapaxes(a_from_b[..., :3, :3], -1, -2) + a_from_b[..., None, :3, 3]
 
 
 def yaw_of(pose: Float[ndarray, "*b 4 4"]) -> Float[ndarray, "*b"]:
     """Heading of the x axis in the xy plane, radians in (-π, π]."""
-    return np.arctan2(pose[..., 1, 0], pose[..., 0, 0])
+    return np.asarray(np.arctan2(pose[..., 1, 0], pose[..., 0, 0]))
 
 
-def wrap_angle(angle_rad: Float[ndarray, "*b"]) -> Float[ndarray, "*b"]:
+def wrap_angle(angle_rad: Float[ndarray, "*b"] | float) -> Float[ndarray, "*b"]:
     """The same angle in [-π, π)."""
-    return (np.asarray(angle_rad) + np.pi) % (2 * np.pi) - np.pi
+    return np.asarray((np.asarray(angle_rad) + np.pi) % (2 * np.pi) - np.pi)
 
 
 def interpolate_poses(

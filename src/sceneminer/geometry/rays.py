@@ -6,8 +6,8 @@ from numpy import ndarray
 
 
 def ray_plane(
-    origin: Float[ndarray, "*b 3"], direction: Float[ndarray, "*b 3"], *, height_m: float = 0.0
-) -> Float[ndarray, "*b"]:
+    origin: Float[ndarray, "*#b 3"], direction: Float[ndarray, "*#b 3"], *, height_m: float = 0.0
+) -> Float[ndarray, "..."]:
     """Distance along each ray, in units of its direction, to the plane z = height_m; inf where it misses."""
     fall = direction[..., 2]
     flat = np.abs(fall) < 1e-12
@@ -16,12 +16,15 @@ def ray_plane(
 
 
 def ray_box(
-    origin: Float[ndarray, "*b 3"],
-    direction: Float[ndarray, "*b 3"],
-    a_from_box: Float[ndarray, "*b 4 4"],
-    size_lwh_m: Float[ndarray, "*b 3"],
-) -> Float[ndarray, "*b"]:
-    """Distance along each ray to where it enters the box (0 from inside); inf where it misses (slab method)."""
+    origin: Float[ndarray, "*#b 3"],
+    direction: Float[ndarray, "*#b 3"],
+    a_from_box: Float[ndarray, "*#b 4 4"],
+    size_lwh_m: Float[ndarray, "*#b 3"],
+) -> Float[ndarray, "..."]:
+    """Distance along each ray to where it enters the box (0 from inside); inf where it misses (slab method).
+
+    Batch dimensions broadcast.
+    """
     rotation = a_from_box[..., :3, :3]
     local_o = np.einsum("...ji,...j->...i", rotation, origin - a_from_box[..., :3, 3])
     local_d = np.einsum("...ji,...j->...i", rotation, direction)
