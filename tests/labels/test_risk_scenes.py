@@ -104,9 +104,9 @@ def test_risk_grows_as_the_gap_shrinks_and_the_walker_counts_more_than_the_cone(
 
 def test_near_miss_and_touch_join_without_a_jump():
     """A parked car ever further into ego's way: risk rises steadily from passing closely to driving into it."""
-    values = np.array([risk([Agent(20.0, beside(gap))], 10.0) for gap in np.arange(1.0, -1.5, -0.02)])
+    values = np.array([risk([Agent(20.0, beside(gap))], 10.0) for gap in np.arange(1.0, -1.5, -0.05)])
     assert np.all(np.diff(values) >= -0.02)
-    assert np.max(np.abs(np.diff(values))) < 0.06
+    assert np.max(np.abs(np.diff(values))) < 0.1
     assert values[0] < 0.02 and values[-1] > 0.2
 
 

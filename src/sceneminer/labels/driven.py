@@ -9,9 +9,8 @@ from numpy import ndarray
 
 from sceneminer.labels.bodies import Bodies, roll_out
 
-_KNOT_M = 0.02
-"""Knots closer than this say nothing about the direction of travel."""
 _CURVE_FROM_MPS = 1.0
+"""Below this, turn rate over speed is no curvature but noise."""
 
 
 def follow_path(
@@ -22,71 +21,60 @@ def follow_path(
     ``bodies`` is [agents, times] with NaN where absent. A path ends where the body is absent or the recording ends;
     from there it goes on with the curvature it had, so that where nothing more is known this is ``roll_out``.
     """
-    out = {name: np.empty((len(rows), len(after_s))) for name in ("x", "y", "yaw")}
-    for row in np.unique(rows):
-        mine = np.flatnonzero(rows == row)
-        last = _last_known(bodies.x_m[row])
-        for i in mine:
-            x, y, yaw = _along(bodies, int(row), int(frames[i]), int(last[frames[i]]), after_s)
-            out["x"][i], out["y"][i], out["yaw"][i] = x, y, yaw
     speed = bodies.speed_mps[rows, frames][:, None]
-    vx, vy = np.gradient(out["x"], after_s, axis=1), np.gradient(out["y"], after_s, axis=1)
+    x, y, yaw = (np.empty((len(rows), len(after_s))) for _ in range(3))
+    last = _last_known(bodies.x_m)[rows, frames]
+    for row, end in {*zip(rows.tolist(), last.tolist(), strict=True)}:
+        mine = np.flatnonzero((rows == row) & (last == end))
+        start = int(frames[mine].min())
+        x[mine], y[mine], yaw[mine] = _along(
+            bodies[(row, slice(start, end + 1))], frames[mine] - start, speed[mine] * after_s
+        )
+    vx, vy = np.gradient(x, after_s, axis=1), np.gradient(y, after_s, axis=1)
     scale = speed / np.maximum(np.hypot(vx, vy), 1e-9)
-    full = np.ones_like(vx)
+    full = np.ones_like(x)
     return Bodies(
-        x_m=out["x"],
-        y_m=out["y"],
-        yaw_rad=out["yaw"],
+        x_m=x,
+        y_m=y,
+        yaw_rad=yaw,
         vx_mps=vx * scale,
         vy_mps=vy * scale,
-        yaw_rate_rps=0.0 * full,
+        yaw_rate_rps=np.zeros_like(x),
         length_m=bodies.length_m[rows, frames][:, None] * full,
         width_m=bodies.width_m[rows, frames][:, None] * full,
     )
 
 
-def _last_known(x_m: Float[ndarray, "t"]) -> Int[ndarray, "t"]:
+def _last_known(x_m: Float[ndarray, "a t"]) -> Int[ndarray, "a t"]:
     """For each frame the last one up to which the body is present without a break."""
-    gone = np.flatnonzero(~np.isfinite(x_m))
-    frames = np.arange(len(x_m))
-    after = np.searchsorted(gone, frames)
-    return np.append(gone, len(x_m))[after] - 1
+    frames = np.arange(x_m.shape[1])
+    gone = np.where(np.isfinite(x_m), x_m.shape[1], frames)
+    return np.minimum.accumulate(gone[:, ::-1], axis=1)[:, ::-1] - 1
 
 
-def _along(bodies: Bodies, row: int, frame: int, last: int, after_s: ndarray) -> tuple[ndarray, ndarray, ndarray]:
-    here = bodies[(row, slice(frame, frame + 1))]
-    speed = float(here.speed_mps[0])
-    path = bodies[(row, slice(frame, last + 1))]
+def _along(path: Bodies, frames: ndarray, ahead_m: ndarray) -> tuple[ndarray, ndarray, ndarray]:
+    """Places [n, k] that lie ``ahead_m`` further along one unbroken path than each of its frames."""
     travelled = np.concatenate([[0.0], np.cumsum(np.hypot(np.diff(path.x_m), np.diff(path.y_m)))])
-    knots = np.concatenate([[0], 1 + np.flatnonzero(np.diff(np.floor(travelled / _KNOT_M)) > 0)])
-    if speed == 0.0 or len(knots) < 2:
-        free = roll_out(here, after_s)
-        return free.x_m, free.y_m, free.yaw_rad
-    wanted, known, end = speed * after_s, travelled[knots], int(knots[-1])
     yaw = np.unwrap(path.yaw_rad)
-    x, y, turned = (np.interp(wanted, known, values[knots]) for values in (path.x_m, path.y_m, yaw))
-    beyond = np.maximum(wanted - known[-1], 0.0)
-    free = roll_out(_going_on(path, end, yaw[end]), beyond)
-    over = wanted > known[-1]
-    return np.where(over, free.x_m, x), np.where(over, free.y_m, y), np.where(over, free.yaw_rad, turned)
+    wanted = travelled[frames][:, None] + ahead_m
+    over = wanted > travelled[-1]
+    free = roll_out(_going_on(path, float(yaw[-1])), np.maximum(wanted - travelled[-1], 0.0))
+    ends = (free.x_m, free.y_m, free.yaw_rad)
+    columns = (path.x_m, path.y_m, yaw)
+    x, y, turned = (
+        np.where(over, end, np.interp(wanted, travelled, column)) for column, end in zip(columns, ends, strict=True)
+    )
+    return x, y, turned
 
 
-def _going_on(path: Bodies, end: int, yaw_rad: float) -> Bodies:
-    """The body at the end of its known path, as if it moved at 1 m/s along the curve it was on."""
-    moving = np.flatnonzero(path.speed_mps[: end + 1] > _CURVE_FROM_MPS)
-    at = int(moving[-1]) if len(moving) else 0
+def _going_on(path: Bodies, yaw_rad: float) -> Bodies:
+    """The body at the end of its path, as if it moved at 1 m/s along the curve it was last on."""
+    moving = np.flatnonzero(path.speed_mps > _CURVE_FROM_MPS)
+    at = int(moving[-1]) if len(moving) else len(path.x_m) - 1
     speed = max(float(path.speed_mps[at]), 1e-6)
-    unit = path[slice(end, end + 1)]
-    swing = yaw_rad - path.yaw_rad[at]
+    swing = yaw_rad - float(path.yaw_rad[at])
     cos, sin = np.cos(swing), np.sin(swing)
     vx, vy = path.vx_mps[at] / speed, path.vy_mps[at] / speed
-    return Bodies(
-        x_m=unit.x_m,
-        y_m=unit.y_m,
-        yaw_rad=np.array([yaw_rad]),
-        vx_mps=np.array([cos * vx - sin * vy]),
-        vy_mps=np.array([sin * vx + cos * vy]),
-        yaw_rate_rps=np.array([path.yaw_rate_rps[at] / speed]),
-        length_m=unit.length_m,
-        width_m=unit.width_m,
-    )
+    columns = (path.x_m[-1], path.y_m[-1], yaw_rad, cos * vx - sin * vy, sin * vx + cos * vy)
+    rest = (path.yaw_rate_rps[at] / speed, path.length_m[-1], path.width_m[-1])
+    return Bodies(*(np.array([[float(value)]]) for value in (*columns, *rest)))
