@@ -1,0 +1,328 @@
+"""What a point of a surface looks like: numba kernels from PART and uv to colour, mirror share and glow.
+
+They write into a row ``m``: 0–2 albedo (linear), 3 clear-coat or glass mirror at normal incidence, 4–6 emission,
+7 material id, 8 wetness that the surface can hold. ``f`` is the size of a pixel on the surface in metres: patterns
+finer than it fade to their mean.
+"""
+
+import numpy as np
+from numba import njit
+
+from sceneminer.data.synth.mesh import PART
+from sceneminer.data.synth.scene import KERB_M, MATERIAL_ID
+from sceneminer.data.synth.texture import band, clamp01, fbm2, hash2, noise2, pulse, smooth
+
+ROWS = 9
+_ASPHALT, _PAINT, _PAVEMENT = MATERIAL_ID["asphalt"], MATERIAL_ID["road_paint"], MATERIAL_ID["pavement"]
+_GRASS, _SOIL, _WINDOW = MATERIAL_ID["grass"], MATERIAL_ID["soil"], MATERIAL_ID["window"]
+_BRICK, _PLASTER = MATERIAL_ID["brick"], MATERIAL_ID["plaster"]
+_GLASS, _CHROME, _TYRE = MATERIAL_ID["car_glass"], MATERIAL_ID["chrome"], MATERIAL_ID["tyre"]
+_CAR, _HOOD = MATERIAL_ID["car_paint"], MATERIAL_ID["engine_hood"]
+_BODY, _BODY_SIDE, _SIDE_GLASS, _GLASS_PART = PART["body"], PART["body_side"], PART["side_glass"], PART["glass"]
+_PLATE, _STRIPES, _SIGN, _BILLBOARD = PART["plate"], PART["stripes"], PART["sign"], PART["billboard"]
+_BUS, _GRILLE, _BARK, _BRICKS, _WHEEL = PART["bus_side"], PART["grille"], PART["bark"], PART["bricks"], PART["wheel"]
+_CARGO, _CLOTH, _FENCE, _ROOF, _KERB = PART["cargo"], PART["cloth"], PART["mesh_fence"], PART["roof"], PART["kerb"]
+_FOLIAGE = PART["foliage"]
+
+
+@njit(cache=True, nogil=True)
+def scale3(m: np.ndarray, k: float) -> None:
+    m[0] *= k
+    m[1] *= k
+    m[2] *= k
+
+
+@njit(cache=True, nogil=True)
+def mix3(m: np.ndarray, r: float, g: float, b: float, share: float) -> None:
+    m[0] += (r - m[0]) * share
+    m[1] += (g - m[1]) * share
+    m[2] += (b - m[2]) * share
+
+
+@njit(cache=True, nogil=True)
+def letters(u: float, v: float, rows: int, seed: int, f: float) -> float:
+    """How much of a row of made-up letters covers (u, v); cells of 1, strokes of a third."""
+    if v < 0.0 or v > 1.0:
+        return 0.0
+    cell = int(np.floor(u))
+    if hash2(cell, rows, seed) < 0.15 or f > 0.8:
+        return 0.25 if f > 0.8 else 0.0
+    x, y = (u - cell) * 4.0, v * 5.0
+    if x > 3.2:
+        return 0.0
+    return 1.0 if hash2(cell * 8 + int(x), int(y), seed) < 0.58 else 0.0
+
+
+@njit(cache=True, nogil=True)
+def shade_ground(
+    m: np.ndarray, x: float, y: float, z: float, texture: tuple[float, float, float, float], seed: int, f: float
+) -> None:
+    """Asphalt or pavement with paint, grass and dirt; ``texture`` is the sampled ground texture."""
+    white, yellow, green, tone = texture
+    broad = fbm2(x * 0.13, y * 0.13, seed, 3) - 0.5
+    fine = (noise2(x * 31.0, y * 31.0, seed + 3) - 0.5) * smooth(0.06, 0.01, f)
+    fine += (noise2(x * 6.0, y * 6.0, seed + 4) - 0.5) * smooth(0.35, 0.05, f)
+    raised = z > 0.5 * KERB_M
+    m[8] = 1.0
+    if raised:
+        scale3(m, 1.0 + 0.35 * broad + 0.16 * fine)
+        joint = max(pulse(x + 0.02 * y, 1.2, 0.0, 0.02, f), pulse(y - 0.02 * x, 1.2, 0.0, 0.02, f))
+        scale3(m, (1.0 - 0.4 * joint) * (0.90 + 0.16 * hash2(int(np.floor(x / 1.2)), int(np.floor(y / 1.2)), seed)))
+        m[7] = _PAVEMENT
+        if green > 0.01:
+            bare = smooth(0.60, 0.72, fbm2(x * 0.22 + 7.0, y * 0.22, seed + 9, 4))
+            blade = 1.0 + 0.55 * fine + 0.5 * broad + 0.35 * (noise2(x * 1.7, y * 1.7, seed + 5) - 0.5)
+            mix3(m, 0.085 * blade, 0.118 * blade, 0.035 * blade, green * (1.0 - bare))
+            mix3(m, 0.19 * blade, 0.14 * blade, 0.09 * blade, green * bare)
+            m[8] = 1.0 - 0.9 * green
+            if green > 0.5:
+                m[7] = _SOIL if bare > 0.5 else _GRASS
+    else:
+        m[7] = _ASPHALT
+        speck = smooth(0.72, 0.95, noise2(x * 47.0, y * 47.0, seed + 6)) * smooth(0.03, 0.008, f)
+        scale3(m, 1.0 + 0.5 * broad + 0.34 * fine + 0.6 * speck)
+    scale3(m, max(0.25, tone / 0.502))
+    paint = clamp01(white + yellow)
+    if paint > 0.003:
+        rub = 0.92 + 0.16 * broad + 0.1 * fine
+        mix3(
+            m,
+            0.62 * rub,
+            (0.62 * white + 0.43 * yellow) / (white + yellow) * rub,
+            (0.58 * white + 0.07 * yellow) / (white + yellow) * rub,
+            paint,
+        )
+        if paint > 0.4:
+            m[7] = _PAINT
+
+
+@njit(cache=True, nogil=True)
+def facade_glass(u: float, v: float, seed: int, fu: float, fv: float) -> tuple[float, int, int, float]:
+    """Share of window at (u, v) of a facade, the window's column and floor, and its frame's share."""
+    floor_m = 3.1
+    shop = hash2(seed, 1, 5) < 0.55
+    pitch = 2.1 + 2.2 * hash2(seed, 2, 5)
+    side = int(np.floor(u / 1000.0))
+    a = u - 1000.0 * side
+    if v < 3.5:
+        if not shop or side != 0:
+            pitch = max(pitch, 3.0)
+            start, end, low, high = 0.30, 0.70, 1.1, 2.4
+        else:
+            pitch = 4.0
+            start, end, low, high = 0.06, 0.94, 0.45, 2.75
+        glass = pulse(a, pitch, start * pitch, end * pitch, fu) * band(v, low, high, fv)
+        frame = pulse(a, pitch, start * pitch - 0.1, end * pitch + 0.1, fu) * band(v, low - 0.12, high + 0.1, fv)
+        return glass, int(np.floor(a / pitch)) + 64 * side, 0, frame - glass
+    w = v - 3.5 - 0.35
+    share = 0.34 + 0.3 * hash2(seed, 3, 5)
+    tall = 1.25 + 0.75 * hash2(seed, 4, 5)
+    if hash2(seed, 5, 5) < 0.18:  # a curtain wall or ribbon windows
+        share, tall = 0.93, 2.2
+    start, end = 0.5 - share / 2, 0.5 + share / 2
+    glass = pulse(a, pitch, start * pitch, end * pitch, fu) * pulse(w, floor_m, 0.45, 0.45 + tall, fv)
+    frame = pulse(a, pitch, start * pitch - 0.09, end * pitch + 0.09, fu)
+    frame *= pulse(w, floor_m, 0.45 - 0.14, 0.45 + tall + 0.07, fv)
+    return glass, int(np.floor(a / pitch)) + 64 * side, 1 + int(np.floor(w / floor_m)), frame - glass
+
+
+@njit(cache=True, nogil=True)
+def brick_tone(u: float, v: float, seed: int, f: float) -> float:
+    """Brightness of a brick wall: courses, joints, and bricks of different kilns."""
+    row = np.floor(v / 0.075)
+    shift = 0.125 * (int(row) & 1)
+    near = smooth(0.12, 0.02, f)
+    joint = max(pulse(v, 0.075, 0.0, 0.012, f), pulse(u + shift, 0.25, 0.0, 0.012, f))
+    brick = hash2(int(np.floor((u + shift) / 0.25)), int(row), seed) - 0.5
+    return 1.0 + near * (0.34 * brick - 0.28 * joint)
+
+
+@njit(cache=True, nogil=True)
+def shade_facade(
+    m: np.ndarray, u: float, v: float, height: float, seed: int, fu: float, fv: float, night: float, hour: float
+) -> None:
+    """A wall with windows by day and night."""
+    base0, base1, base2 = m[0], m[1], m[2]
+    side = np.floor(u / 1000.0)
+    a = u - 1000.0 * side
+    if m[7] == _BRICK:
+        scale3(m, brick_tone(a, v, seed, max(fu, fv)))
+    else:
+        scale3(m, 0.93 + 0.14 * fbm2(a * 0.7, v * 0.7, seed, 3))
+        panel = max(pulse(a, 3.4, 0.0, 0.03, fu), pulse(v, 3.1, 0.0, 0.03, fv)) if m[7] != _PLASTER else 0.0
+        scale3(m, 1.0 - 0.35 * panel)
+    streak = fbm2(a * 1.9, v * 0.12 + 3.0, seed + 2, 3)
+    scale3(m, 1.0 - 0.28 * smooth(0.52, 0.8, streak) - 0.22 * smooth(1.2, 0.0, v))
+    if v > height - 0.9:
+        return
+    glass, column, floor, frame = facade_glass(u, v, seed, fu, fv)
+    if frame > 0.004:
+        light = 0.75 if hash2(seed, 8, 5) < 0.6 else 0.08
+        mix3(m, light * 0.9, light * 0.88, light * 0.84, min(1.0, frame))
+    if glass < 0.004:
+        return
+    pick, blind = hash2(column, floor, seed), hash2(column, floor, seed + 31)
+    # Blinds, curtains and dark rooms behind the pane.
+    inside = 0.02 + (0.28 * blind if blind > 0.62 else 0.03 * blind)
+    if floor == 0:
+        goods = noise2(a * 2.3, v * 2.6, seed + 12)
+        inside = 0.04 + 0.16 * goods
+        if v > 2.35:
+            mix3(m, base0 * 0.4 + 0.2 * pick, base1 * 0.4 + 0.2 * blind, base2 * 0.4 + 0.18 * hash2(seed, 9, 5), glass)
+    mix3(m, inside, inside, inside * 1.04, glass)
+    m[3] = m[3] + glass * 0.10
+    if glass > 0.5:
+        m[7] = _WINDOW
+    late = 0.42 if hour > 16.0 and hour < 23.0 else 0.14
+    if floor == 0:
+        late = 0.8 if hour > 6.0 and hour < 22.5 else 0.3
+    if night > 0.02 and pick < late:
+        warm = hash2(column, floor, seed + 77)
+        glow = night * glass * (0.10 + 0.22 * blind) * (1.6 if floor == 0 else 1.0)
+        glow *= 0.75 + 0.5 * noise2(a * 1.4, v * 1.1, seed + 5)
+        m[4] += glow * 1.0
+        m[5] += glow * (0.62 + 0.3 * warm)
+        m[6] += glow * (0.30 + 0.6 * warm)
+
+
+@njit(cache=True, nogil=True)
+def shade_vehicle(m: np.ndarray, part: int, u: float, v: float, seed: int, f: float) -> None:
+    """Panels, panes, wheels, plates and cargo walls of vehicles."""
+    if part == _BODY or part == _BODY_SIDE:
+        m[3] = 0.045
+        if part == _BODY_SIDE:
+            seam = (
+                band(abs(u - 0.1), 0.0, 0.012, f)
+                + band(abs(u + 0.95), 0.0, 0.012, f)
+                + band(abs(u - 1.15), 0.0, 0.012, f)
+            )
+            scale3(m, 1.0 - 0.75 * min(1.0, seam))
+            grip = (band(u, -0.16, 0.04, f) + band(u, -1.2, -1.0, f)) * band(v, 0.80, 0.835, f)
+            scale3(m, 1.0 - 0.7 * min(1.0, grip))
+            scale3(m, 1.0 - 0.35 * smooth(0.55, 0.2, v))
+        else:
+            scale3(m, 0.97 + 0.06 * noise2(u * 0.8, v * 0.8, seed))
+    elif part == _SIDE_GLASS or part == _GLASS_PART:
+        edge = min(u, 1.0 - u)
+        if part == _SIDE_GLASS:
+            pillar = edge < 0.055 or v < 0.05 or v > 0.9
+            dark = abs(u - 0.5) < 0.022 or abs(u - 0.2) < 0.012
+        else:
+            pillar = edge < 0.05 or v > 0.94 or v < 0.02
+            dark = False
+        if pillar:
+            m[3], m[7] = 0.045, _CAR
+        else:
+            cabin = 0.012 + 0.03 * smooth(0.5, 0.1, v) * noise2(u * 7.0, v * 3.0, seed)
+            m[0], m[1], m[2] = cabin, cabin * 1.05, cabin * 1.08
+            m[3], m[7] = (0.02 if dark else 0.08), _GLASS
+    elif part == _WHEEL:
+        r = np.sqrt(u * u + v * v)
+        if r < 0.66:
+            angle = np.arctan2(v, u) * (5 + seed % 3) / (2 * np.pi)
+            spoke = abs(angle - np.floor(angle) - 0.5) < 0.24 or r < 0.2 or r > 0.57
+            tone = 0.38 if spoke else 0.035
+            if f > 0.12:
+                tone = 0.24
+            m[0], m[1], m[2], m[3], m[7] = tone, tone, tone * 1.02, 0.05, _CHROME
+        else:
+            m[0], m[1], m[2], m[7] = 0.018, 0.018, 0.019, _TYRE
+    elif part == _PLATE:
+        ink = letters(u * 7.6 - 0.3, (v - 0.2) / 0.6, 1, seed, f * 8.0)
+        scale3(m, 1.0 - 0.85 * ink)
+    elif part == _GRILLE:
+        scale3(m, 1.0 + 1.4 * pulse(v, 0.22, 0.0, 0.07, f * 5))
+        m[3] = 0.04
+    elif part == _CARGO:
+        rib = pulse(u, 0.62, 0.0, 0.03, f) + pulse(v, 2.6, 0.0, 0.05, f)
+        scale3(m, (0.96 + 0.08 * fbm2(u * 0.8, v * 2.0, seed, 2)) * (1.0 - 0.35 * min(1.0, rib)))
+        if u > 1.1 and u < 4.1 and seed % 3 > 0:
+            ink = letters((u - 1.1) / 0.42, (v - 1.0) / 0.5, 2, seed, f / 0.42)
+            mix3(m, 0.5 * hash2(seed, 1, 1), 0.4 * hash2(seed, 2, 1), 0.5 * hash2(seed, 3, 1), ink)
+    elif part == _BUS:
+        pane = pulse(u, 1.55, 0.06, 1.49, f) * band(v, 1.0, 2.15, f)
+        cell = int(np.floor(u / 1.55))
+        door = cell % 4 == 1 and seed % 2 == 0
+        if door:
+            pane = max(pane, pulse(u, 1.55, 0.12, 0.74, f) * band(v, 0.15, 2.15, f))
+            pane = max(pane, pulse(u, 1.55, 0.80, 1.42, f) * band(v, 0.15, 2.15, f))
+        seat = 0.02 + 0.05 * noise2(u * 2.4, v * 2.0, seed)
+        scale3(m, 1.0 - 0.4 * pulse(u, 3.1, 0.0, 0.02, f))
+        mix3(m, seat, seat, seat * 1.05, pane)
+        m[3] = 0.045 + 0.05 * pane
+        if pane > 0.5:
+            m[7] = _GLASS
+
+
+@njit(cache=True, nogil=True)
+def shade_sign(m: np.ndarray, part: int, u: float, v: float, seed: int, f: float, night: float) -> None:
+    """Traffic signs, destination signs and posters."""
+    if part == _BILLBOARD:
+        k = int(seed % 977)
+        hue = hash2(k, 1, 2)
+        slope = smooth(0.0, 1.0, v * 0.7 + u * 0.3)
+        m[0] = 0.08 + 0.5 * abs(np.sin(3.1 * hue + 1.3 * slope))
+        m[1] = 0.08 + 0.5 * abs(np.sin(3.1 * hue + 2.1 + 0.9 * slope))
+        m[2] = 0.08 + 0.5 * abs(np.sin(3.1 * hue + 4.2 + 1.1 * slope))
+        d = np.sqrt((u - 0.3 - 0.4 * hash2(k, 2, 2)) ** 2 + (v - 0.55) ** 2)
+        mix3(m, 0.7 * hash2(k, 3, 2), 0.6 * hash2(k, 4, 2), 0.6 * hash2(k, 5, 2), smooth(0.27, 0.24, d))
+        ink = letters(u * 9.0 - 0.5, (v - 0.1) / 0.14, 1, k, f * 2.0) + letters(
+            u * 6.0, (v - 0.78) / 0.15, 2, k, f * 2.0
+        )
+        mix3(m, 0.75, 0.75, 0.72, min(1.0, ink))
+        for c in range(3):
+            m[4 + c] = 0.30 * night * m[c]
+        return
+    code = int(np.floor(u / 10.0))
+    if code == 0:
+        ink = letters(u * 9.0, (v - 0.2) / 0.6, 3, seed, f * 6.0) if v <= 1.0 else 0.0
+        if m[0] + m[1] + m[2] < 0.03:  # a bus's destination in light dots
+            m[4], m[5], m[6] = 1.1 * ink, 0.55 * ink, 0.05 * ink
+        else:
+            mix3(m, 0.75, 0.75, 0.75, ink)
+        return
+    x, y = u - 10.0 * code - 0.5, v - 0.5
+    r = np.sqrt(x * x + y * y)
+    if code == 1:
+        ink = letters((x + 0.36) * 5.6, (y + 0.12) / 0.24, 1, 7, f * 3.0)
+        m[0], m[1], m[2] = 0.42, 0.015, 0.02
+        mix3(m, 0.8, 0.8, 0.8, ink if r < 0.42 else (1.0 if r < 0.47 else 0.0))
+    elif code == 2:
+        inner = y > -0.30 + 0.0 * x and y < 0.14 and abs(x) < 0.30 * (y + 0.34) / 0.48
+        m[0], m[1], m[2] = (0.75, 0.75, 0.73) if inner else (0.45, 0.02, 0.02)
+    else:
+        m[0], m[1], m[2] = (0.45, 0.02, 0.02) if r > 0.37 else (0.8, 0.8, 0.78)
+        ink = letters((x + 0.22) * 4.6, (y + 0.18) / 0.36, 1, seed, f * 3.0) if abs(x) < 0.22 else 0.0
+        mix3(m, 0.02, 0.02, 0.02, ink)
+
+
+@njit(cache=True, nogil=True)
+def shade_other(m: np.ndarray, part: int, u: float, v: float, at: np.ndarray, seed: int, f: float, town: int) -> None:
+    """Leaves, kerbs, roofs, bricks, cloth, stripes, rails."""
+    if part == _FOLIAGE:
+        x, y, z = at[0], at[1], at[2]
+        tone = 0.55 + 0.9 * noise2(x * 2.1 + z * 1.3, y * 2.1 - z * 1.7, seed)
+        tone += smooth(0.25, 0.05, f) * 0.7 * (noise2(x * 11.0 + z * 7.0, y * 11.0 - z * 9.0, seed + 1) - 0.5)
+        scale3(m, tone)
+    elif part == _KERB:
+        joint = pulse(u, 1.0, 0.0, 0.02, f)
+        scale3(m, (1.0 - 0.4 * joint) * (0.8 + 0.4 * noise2(u * 3.0, v * 9.0, 5)))
+        if town % 4 == 0:
+            dark = pulse(u, 2.0, 0.0, 1.0, f)
+            scale3(m, 1.15 - 1.02 * dark)
+        m[8] = 0.6
+    elif part == _ROOF:
+        row = pulse(v, 0.34, 0.0, 0.05, f) + 0.5 * pulse(u, 0.3, 0.0, 0.03, f)
+        scale3(m, (1.0 - 0.35 * min(1.0, row)) * (0.8 + 0.4 * fbm2(u * 1.3, v * 1.3, seed, 3)))
+    elif part == _BRICKS:
+        scale3(m, brick_tone(u, v, seed, f))
+    elif part == _BARK:
+        scale3(m, 0.7 + 0.6 * noise2(u * 22.0, v * 3.0, seed))
+    elif part == _CLOTH:
+        scale3(m, 0.84 + 0.32 * noise2(at[2] * 9.0 + 0.3 * seed, (at[0] + at[1]) * 4.0, seed))
+    elif part == _STRIPES:
+        s = pulse(u + v, 0.5, 0.0, 0.25, f)
+        mix3(m, 0.72, 0.72, 0.70, s)
+    elif part == _FENCE:
+        bar = min(1.0, pulse(u, 0.13, 0.0, 0.03, f) + band(v, 0.0, 0.04, f) + pulse(v, 1.0, 0.93, 1.0, f))
+        scale3(m, 0.35 + 0.65 * bar)
