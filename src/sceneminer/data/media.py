@@ -26,15 +26,19 @@ class MediaRoot:
     def path(self, name: str) -> Path:
         """The real path of a media name; MediaError if it escapes or does not exist."""
         if not name or "\0" in name or Path(name).is_absolute():
-            raise media_error("escaping_path", name, "expected a relative file name inside the media root")
+            # Issues name nothing by an absolute path, not even what a table says.
+            subject = name.replace("\0", "?").lstrip("/") or "(no name)"
+            raise media_error("escaping_path", subject, "expected a relative file name inside the media root")
         root = self.folder.resolve()
         try:
             target = (root / name).resolve()
+            exists = target.is_file()
         except (OSError, RuntimeError) as error:
-            raise media_error("broken_file", name, f"expected a readable path, found {error}") from error
+            reason = f"expected a readable path, found {type(error).__name__}"
+            raise media_error("broken_file", name, reason) from error
         if not target.is_relative_to(root):
             raise media_error("escaping_path", name, "expected a file inside the media root, found one outside")
-        if not target.is_file():
+        if not exists:
             raise media_error("missing_file", name, "expected a file, found none")
         return target
 
@@ -62,7 +66,7 @@ def decode_image(data: bytes, name: str, *, size: tuple[int, int] | None = None)
                 raise media_error("too_large", name, f"expected at most {MAX_IMAGE_PIXELS} pixels, {found}")
             if size is not None:
                 image.draft("RGB", size)
-            rgb = image.convert("RGB")
+            rgb = _eight_bits(image).convert("RGB")
             if size is not None and rgb.size != size:
                 rgb = rgb.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
             return np.asarray(rgb)
@@ -71,6 +75,13 @@ def decode_image(data: bytes, name: str, *, size: tuple[int, int] | None = None)
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         reason = f"expected a JPEG or PNG image, found {type(error).__name__}"
         raise media_error("broken_file", name, reason) from error
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """16-bit grey (thermal cameras) by its high byte; Pillow's own conversion would clip nearly all of it to white."""
+    if not image.mode.startswith("I"):
+        return image
+    return Image.fromarray((np.asarray(image).astype(np.int64).clip(0, 65535) >> 8).astype(np.uint8))
 
 
 def existing_folder(path: Path | str, what: str) -> Path:
