@@ -11,6 +11,7 @@ from sceneminer.data.synth.ground_paint import TEXEL_M
 from sceneminer.data.synth.lamps import collect_lamps, signal_states
 from sceneminer.data.synth.lens import develop, reflect
 from sceneminer.data.synth.raster import rasterise, visible_boxes
+from sceneminer.data.synth.raycast import Grid
 from sceneminer.data.synth.scene import Drive, Environment, Town, ego_at
 from sceneminer.data.synth.shade import Eye, Ground, Instances, Shadows, Triangles, shade
 from sceneminer.data.synth.shadow import SunMaps, make_sun_maps, moving_shadow
@@ -67,6 +68,7 @@ class Renderer:
         )
         texture = self.scenery.ground
         self.ground = Ground(texture.texels, texture.levels, texture.origin[0], texture.origin[1], TEXEL_M)
+        self.grid: Grid | None = None
         self._drive: _DriveCache | None = None
 
     def __reduce__(self):
