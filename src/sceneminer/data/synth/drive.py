@@ -12,6 +12,7 @@ from sceneminer.data.synth.events import ordinary_events, staged_event
 from sceneminer.data.synth.scene import EGO_LEAD_S, TICK_S, Actor, Drive, Environment, Event, Town
 from sceneminer.data.synth.traffic_act import Act
 from sceneminer.data.synth.traffic_mood import Mood, draw_mood
+from sceneminer.data.synth.traffic_net import RoadNet, build_road_net
 from sceneminer.data.synth.traffic_overlap import drop_walkers, touching_pairs
 from sceneminer.data.synth.traffic_record import EGO_AXLE_M, Cast, Recording, ego_rows, make_actors
 from sceneminer.data.synth.traffic_script import KINDS, Script, stage
@@ -55,14 +56,15 @@ def record_drive(
     if environment is None:
         environment = draw_environment(town.split, np.random.default_rng(sky_seed))
     mood = draw_mood(town.style, environment, np.random.default_rng(mood_seed))
-    plain, fresh = _plain_take(town, mood, world_seed, duration_s)
+    roads = build_road_net(town)
+    plain, fresh = _plain_take(roads, mood, world_seed, duration_s)
     rng = np.random.default_rng(script_seed)
     staged = None
     if script or (script is None and rng.random() < SCRIPT_SHARE):
         kinds = [script] if script else _draw_kinds(rng)
-        staged = _staged_take(plain, town, mood, fresh, kinds, rng, duration_s=duration_s)
+        staged = _staged_take(plain, mood, fresh, kinds, rng, duration_s=duration_s)
     take = plain if staged is None else staged
-    actors, events = _finish(take, town)
+    actors, events = _finish(take)
     ego, lane = ego_rows(take.world, take.recording)
     return Drive(f"{town.name}-{seed:05d}", town, seed, environment, duration_s, ego, lane, actors, events)
 
@@ -74,11 +76,11 @@ def _draw_kinds(rng: np.random.Generator) -> list[str]:
 
 
 def _plain_take(
-    town: Town, mood: Mood, seed: np.random.SeedSequence, duration_s: float
+    roads: RoadNet, mood: Mood, seed: np.random.SeedSequence, duration_s: float
 ) -> tuple[Take, np.random.SeedSequence]:
     """A run without a script in which ego gets somewhere and touches nothing; the last of six if none does."""
     for fresh in seed.spawn(6):
-        world = make_world(town, mood, np.random.default_rng(fresh), duration_s=duration_s)
+        world = make_world(roads, mood, np.random.default_rng(fresh), duration_s=duration_s)
         take = _run(world, duration_s, None)
         moved = float(np.sum(take.recording.speed[:, 0]) * TICK_S)
         if moved > 1.5 * duration_s and not _hits(take):
@@ -94,7 +96,6 @@ def _hits(take: Take) -> bool:
 
 def _staged_take(
     plain: Take,
-    town: Town,
     mood: Mood,
     seed: np.random.SeedSequence,
     kinds: list[str],
@@ -110,7 +111,8 @@ def _staged_take(
             if script is None or runs >= 5:
                 break
             runs += 1
-            world = make_world(town, mood, np.random.default_rng(seed), duration_s=duration_s, extras=script.extras)
+            rng_again = np.random.default_rng(seed)
+            world = make_world(plain.world.net, mood, rng_again, duration_s=duration_s, extras=script.extras)
             take = _run(world, duration_s, script)
             if take.event is not None and not _hits(take):
                 return take
@@ -142,7 +144,7 @@ def run_world(world: World, duration_s: float) -> Recording:
     return recording
 
 
-def _finish(take: Take, town: Town) -> tuple[tuple[Actor, ...], tuple[Event, ...]]:
+def _finish(take: Take) -> tuple[tuple[Actor, ...], tuple[Event, ...]]:
     """Actors without people who walk through others, and everything worth noting."""
     events = ordinary_events(take.world, take.recording, take.cast)
     keep = frozenset(take.event.actors) if take.event is not None else frozenset()

@@ -164,7 +164,7 @@ def staged_event(act: Act, world: World, recording: Recording, cast: Cast) -> Ev
         return None
     gap = np.hypot(*(where - recording.pose[rows, 0, :2]).T)
     closest = int(np.argmin(gap))
-    if gap[closest] > 14.0 or (act.script.kind == "run_red" and gap[closest] > 11.0):
+    if gap[closest] > (14.0 if act.script.kind in ("hard_brake", "cut_in") else 10.0):
         return None
     end = min(act.cued_s + closest * TICK_S + 1.5, end_s)
     return Event(act.script.kind, act.cued_s, max(end, act.cued_s + 1.0), (actor_id, EGO), True)

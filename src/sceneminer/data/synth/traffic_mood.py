@@ -30,6 +30,8 @@ class Mood:
     turn_right: float
     pushy: float
     """Ego's wish to change lanes, 0 to 1."""
+    lead: float
+    """Chance that somebody drives ahead of ego on the same way."""
     bikes: float
     buses: float
     trucks: float
@@ -60,6 +62,7 @@ def draw_mood(style: Style, environment: Environment, rng: np.random.Generator) 
         turn_left=turn * float(rng.uniform(0.5, 1.8)),
         turn_right=turn * float(rng.uniform(0.5, 1.8)),
         pushy=float(rng.beta(1.0, 1.3)) if trip != "fast" else float(rng.beta(2.0, 1.2)),
+        lead=float(rng.choice([0.1, 0.5, 0.9])),
         bikes=float(rng.choice([0.02, 0.08, 0.20])),
         buses=float(rng.choice([0.02, 0.06, 0.12])),
         trucks=float(rng.choice([0.03, 0.10, 0.20])),

@@ -1,6 +1,6 @@
 """The road network as traffic sees it: which connectors cross, where to stop, where a lane meets a crossing."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import shapely
@@ -63,6 +63,11 @@ def build_road_net(town: Town) -> RoadNet:
     return RoadNet(town, lanes, stations, mid, np.array([lane.lane_id for lane in town.lanes], np.int32))
 
 
+def without_blockages(net: RoadNet) -> RoadNet:
+    """The same roads with nothing standing on them; what was worked out about them is shared."""
+    return replace(net, blockages={})
+
+
 def lane_length(net: RoadNet, lane_id: int) -> float:
     return float(net.stations[lane_id][-1])
 
@@ -82,7 +87,10 @@ def lane_zebras(net: RoadNet, lane_id: int) -> tuple[Zebra, ...]:
     if lane_id not in net._zebras:
         line, stations = net.lanes[lane_id].centerline, net.stations[lane_id]
         found = []
-        for k, crossing in enumerate(net.town.crossings):
+        middles = np.array([crossing.axis.mean(0) for crossing in net.town.crossings]).reshape(-1, 2)
+        close = np.min(np.sum((line[:, None, :2] - middles[None]) ** 2, -1), axis=0) < 30.0**2
+        for k in np.flatnonzero(close).tolist():
+            crossing = net.town.crossings[k]
             axis = crossing.axis
             span = float(np.linalg.norm(axis[1] - axis[0]))
             if np.min(np.sum((line[:, :2] - axis.mean(0)) ** 2, -1)) > (span / 2 + 3.0) ** 2:

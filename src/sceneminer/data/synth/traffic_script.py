@@ -117,7 +117,10 @@ def _stage_beside(
         if right > 6.2:  # somebody from so far off would be seen for long
             continue
         if kind == "door_side_cyclist":
-            return _door_side(world, m, rng, ease)
+            script = _door_side(world, m, rng, ease)
+            if script is None:
+                continue
+            return script
         return _from_side(kind, m, right, kerb_distance(world.net, m.xy, _left(m.yaw)), rng, ease)
     return None
 
@@ -167,7 +170,9 @@ def _from_side(kind: str, m: Moment, right_m: float, left_m: float, rng: np.rand
         blind = float(rng.uniform(0.45, 0.7))
         entry_m = min(v * blind + v * v / (2 * rng.uniform(4.5, 6.3)) + 2.2 + 3.0 * ease, 14.5 + 4.0 * ease)
     cue = entry_m + v * to_edge_s + EGO_HALF_LENGTH_M
-    return Script(kind, m.time_s, m.xy, Extras((), (who,), things), cue_m=float(cue), blind_s=to_edge_s + blind)
+    clear = [(walk.xy, 0.6), *((_spine(thing), 1.3) for thing in things)]
+    extras = Extras((), (who,), things, tuple(clear))
+    return Script(kind, m.time_s, m.xy, extras, cue_m=float(cue), blind_s=to_edge_s + blind)
 
 
 def _hiding_van(m: Moment, right_m: float, rng: np.random.Generator) -> Still:
@@ -176,6 +181,12 @@ def _hiding_van(m: Moment, right_m: float, rng: np.random.Generator) -> Still:
     aside = min(max(EGO_HALF_M + 0.75 + look.size_lwh_m[1] / 2, right_m - look.size_lwh_m[1] / 2 - 0.2), 4.2)
     at = m.xy - (look.size_lwh_m[0] / 2 + 0.9) * _ahead(m.yaw) - aside * _left(m.yaw)
     return Still("vehicle.car", look, (float(at[0]), float(at[1]), 0.0, m.yaw), "parked")
+
+
+def _spine(item: Still) -> Float[ndarray, "2 2"]:
+    """The line down the middle of a thing."""
+    half = item.look.size_lwh_m[0] / 2 * _ahead(item.pose[3])
+    return np.array(item.pose[:2]) + np.stack([-half, half])
 
 
 def _door_side(world: World, m: Moment, rng: np.random.Generator, ease: float) -> Script | None:
@@ -212,7 +223,7 @@ def _door_side(world: World, m: Moment, rng: np.random.Generator, ease: float) -
         "door_side_cyclist",
         m.time_s,
         m.xy,
-        Extras((), (who,), ()),
+        Extras((), (who,), (), ((line, 0.5),)),
         cue_m=to_swerve + tail_m + 2.9,
         blind_s=ride_s + float(rng.uniform(0.25, 0.45)),
         strength=back,
@@ -268,17 +279,11 @@ def _stage_pull_out(world: World, moments: list[Moment], rng: np.random.Generato
         moved = resample(xy, path.lane, along)
         moved = replace(moved, gates=path.gates, marks=path.marks, cap_mps=speed_caps(net, moved, driver))
         start = Start("vehicle.car", look, driver, moved, m.lane_s, 0.0, False, role="cut_in")
-        clash = [item for item in world.ground.items if np.hypot(*(item.pose[:2] - _kerb(m, aside))) < 6.2]
-        if clash:
-            continue
+        clear = ((moved.xy[max(0, int((m.lane_s - 4.0) / STEP_M)) : int((m.lane_s + 14.0) / STEP_M)], 1.4),)
         v = m.speed_mps
         cue = v * float(rng.uniform(2.6, 3.3) + 0.4 * ease) + 4.0
-        return Script("cut_in", m.time_s, m.xy, Extras((start,), (), ()), cue_m=cue, blind_s=1.5, strength=0.0)
+        return Script("cut_in", m.time_s, m.xy, Extras((start,), (), (), clear), cue_m=cue, blind_s=1.5, strength=0.0)
     return None
-
-
-def _kerb(m: Moment, aside: float) -> Float[ndarray, "2"]:
-    return m.xy - aside * _left(m.yaw)
 
 
 def _stage_hard_brake(run: Recording, moments: list[Moment], rng: np.random.Generator, ease: float) -> Script | None:

@@ -87,12 +87,22 @@ def _score(net: RoadNet, route: list[int], mood: Mood) -> float:
 
 
 def draw_traffic(
-    net: RoadNet, ego: Float[ndarray, "n 2"], mood: Mood, taken: list[tuple[float, float]], rng: np.random.Generator
+    net: RoadNet,
+    route: list[int],
+    start_m: float,
+    ego: Float[ndarray, "n 2"],
+    mood: Mood,
+    taken: list[tuple[float, float]],
+    rng: np.random.Generator,
 ) -> list[Start]:
     """Moving vehicles on the lanes within 125 m of ego's way, far enough apart to drive off safely."""
     starts: list[Start] = []
     places = np.array([*taken, ego[0]])
     here = ego[0]
+    lead = _start_lead(net, route, start_m, mood, rng)
+    if lead is not None:
+        starts.append(lead)
+        places = np.concatenate([places, [lead.path.xy[int(lead.s_m / STEP_M)]]])
     for lane_id in net.lanes:
         lane, length = net.lanes[lane_id], lane_length(net, lane_id)
         middle = lane.centerline[len(lane.centerline) // 2, :2]
@@ -115,6 +125,20 @@ def draw_traffic(
             starts.append(Start(**{**vars(start), "asleep": asleep}))
             places = np.concatenate([places, [(x, y)]])
     return starts
+
+
+def _start_lead(net: RoadNet, route: list[int], start_m: float, mood: Mood, rng: np.random.Generator) -> Start | None:
+    """Now and then somebody who drives ahead of ego and goes the same way."""
+    at = start_m + float(rng.uniform(15.0, 30.0))
+    wanted, category = rng.random() < mood.lead, _draw_category(14.0, 3.2, mood, rng)
+    if not wanted or category == "vehicle.bicycle" or at > lane_length(net, route[0]) - 12.0:
+        return None
+    look, driver = draw_look(category, rng), draw_driver(rng, category)
+    driver = replace(driver, speed_factor=min(driver.speed_factor, 0.97))
+    path = build_path(net, route, driver, half_width_m=look.size_lwh_m[1] / 2)
+    return Start(
+        category, look, driver, path, at, 0.6 * float(path.cap_mps[int(at / STEP_M)]), False, rider="motor" in category
+    )
 
 
 def _draw_category(limit: float, width: float, mood: Mood, rng: np.random.Generator) -> str:

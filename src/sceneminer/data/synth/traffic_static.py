@@ -38,7 +38,8 @@ class Ground:
     def place(self, item: Still, *, gap_m: float = 0.15) -> bool:
         """Add a thing unless something stands there already."""
         corners = corners_of(item)
-        if len(self._corners) and np.min(footprint_gap(corners[None], self._corners)) < gap_m:
+        near = np.abs(self._corners[:, 0] - corners[0]).sum(-1) < 30.0
+        if near.any() and np.min(footprint_gap(corners[None], self._corners[near])) < gap_m:
             return False
         self.items.append(item)
         self._corners = np.concatenate([self._corners, corners[None]])

@@ -4,6 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
+import shapely
+from jaxtyping import Float
+from numpy import ndarray
 
 from sceneminer.data.synth.pedestrians import (
     Walkers,
@@ -15,14 +18,22 @@ from sceneminer.data.synth.pedestrians import (
     move_walkers,
     walker_bodies,
 )
-from sceneminer.data.synth.scene import TICK_S, Signal, Town
+from sceneminer.data.synth.scene import TICK_S, Signal
 from sceneminer.data.synth.traffic_lanes import consider_lane_changes
 from sceneminer.data.synth.traffic_mood import Mood
-from sceneminer.data.synth.traffic_net import RoadNet, build_road_net, lane_zebras
+from sceneminer.data.synth.traffic_net import RoadNet, lane_zebras, without_blockages
 from sceneminer.data.synth.traffic_path import STEP_M, TICKS_PER_PLAN, build_path
 from sceneminer.data.synth.traffic_rules import stops_ahead
 from sceneminer.data.synth.traffic_spawn import EGO_LOOK, choose_ego, draw_jaywalkers, draw_traffic, draw_walkers
-from sceneminer.data.synth.traffic_static import Ground, Still, furnish, park_vehicles, place_obstructions, set_up_works
+from sceneminer.data.synth.traffic_static import (
+    Ground,
+    Still,
+    corners_of,
+    furnish,
+    park_vehicles,
+    place_obstructions,
+    set_up_works,
+)
 from sceneminer.data.synth.vehicles import (
     Bodies,
     Fleet,
@@ -64,40 +75,42 @@ class Extras:
     vehicles: tuple[Start, ...] = ()
     people: tuple[WalkStart, ...] = ()
     things: tuple[Still, ...] = ()
+    clear: tuple[tuple[Float[ndarray, "_n 2"], float], ...] = ()
+    """Lines from which parked vehicles keep so many metres away."""
 
 
 def make_world(
-    town: Town, mood: Mood, rng: np.random.Generator, *, duration_s: float, extras: Extras | None = None
+    roads: RoadNet, mood: Mood, rng: np.random.Generator, *, duration_s: float, extras: Extras | None = None
 ) -> World:
     """Choose ego's way and fill the streets along it."""
     extras = extras or Extras()
-    net = build_road_net(town)
+    net, town = without_blockages(roads), roads.town
     seconds = WARM_S + duration_s + 2.0
     route, start_m, driver = choose_ego(net, mood, rng, length_m=16.0 * seconds)
     ground = Ground()
     set_up_works(net, ground, rng)
     way = build_path(net, route, driver).xy[::20]
     place_obstructions(net, route[:8], mood, ground, rng)
-    for item in park_vehicles(town, way, mood, rng):
+    for item in extras.things:
         ground.place(item)
+    for item in park_vehicles(town, way, mood, rng):
+        box = shapely.Polygon(corners_of(item))
+        if not any(shapely.LineString(line).distance(box) < gap for line, gap in extras.clear):
+            ground.place(item)
     furnish(town, way, mood, ground, rng)
     path = build_path(net, route, driver, half_width_m=EGO_LOOK.size_lwh_m[1] / 2)
     speed = 0.7 * float(path.cap_mps[int(start_m / STEP_M)])
     ego = Start("vehicle.car", EGO_LOOK, driver, path, start_m, speed, False, role="ego")
     here = path.xy[int(start_m / STEP_M) :]
     taken = [item.pose[:2] for item in ground.items if item.role == "parked_obstruction"]
-    starts = [ego, *draw_traffic(net, here[::20], mood, taken, rng)]
+    starts = [ego, *draw_traffic(net, route, start_m, here[::20], mood, taken, rng)]
     walks = draw_walkers(town, build_walk_net(town), here[::20], mood, rng, seconds=seconds)
     walks += draw_jaywalkers(net, route, mood, rng)
     fleet = make_fleet(net, [*starts, *extras.vehicles])
-    for item in extras.things:
-        ground.place(item)
     still = _still_bodies(ground)
     pavement = np.array([item.pose[2] > 0.0 for item in ground.items if item.role != "rack"], bool)
     people = make_walkers(town, [*walks, *extras.people], still.box[pavement])
-    lights = {k: _signals_over(net, k) for k in range(len(town.crossings))}
-    lights = {k: signals for k, signals in lights.items() if signals}
-    return World(net, mood, rng, route, fleet, people, ground, still, lights)
+    return World(net, mood, rng, route, fleet, people, ground, still, lights_over_crossings(roads))
 
 
 def _still_bodies(ground: Ground) -> Bodies:
@@ -183,16 +196,16 @@ def _walk_lights(world: World, time_s: float) -> dict[int, bool]:
     return lights
 
 
-def _signals_over(net: RoadNet, crossing: int) -> tuple[Signal, ...]:
-    """Signals of the approaches whose lanes run over a crossing just before or just after their stop line."""
-    signals: list[Signal] = []
+def lights_over_crossings(net: RoadNet) -> dict[int, tuple[Signal, ...]]:
+    """Signals of the approaches whose lanes run over each crossing just before or just after their stop line."""
+    found: dict[int, dict[int, Signal]] = {}
     for lane_id, lane in net.lanes.items():
+        approach = lane_id if lane.intersection is None else (lane.predecessors or (lane_id,))[0]
+        index = net.lanes[approach].signal
+        if index is None:
+            continue
         for zebra in lane_zebras(net, lane_id):
-            if zebra.crossing != crossing:
-                continue
-            approach = lane_id if lane.intersection is None else (lane.predecessors or (lane_id,))[0]
             to_line = net.stations[lane_id][-1] - zebra.start_m if lane.intersection is None else zebra.start_m
-            index = net.lanes[approach].signal if to_line < 15.0 else None
-            if index is not None and not any(s is net.town.signals[index] for s in signals):
-                signals.append(net.town.signals[index])
-    return tuple(signals)
+            if to_line < 15.0:
+                found.setdefault(zebra.crossing, {})[index] = net.town.signals[index]
+    return {crossing: tuple(signals.values()) for crossing, signals in found.items()}

@@ -232,6 +232,7 @@ def plan_step(fleet: Fleet, bodies: Bodies, stop_m: Float[ndarray, "n"], time_s:
             room = max(stop_m[i] - front[i] + 0.3, 0.05)
             line = idm_interaction(v, 0.0, room, 0.7 * driver.headway_s, driver.accel_mps2, driver.brake_mps2, 0.3)
             accel = min(accel, idm_free(v, v0, driver.accel_mps2) + line)
+        accel = max(accel, -max(3.0, 1.4 * need + 0.8)) if stop_m[i] >= 1e8 else accel  # as hard as need be
         accel = fleet.forced.get(i, accel)
         fleet.command[i] = float(np.clip(accel, -HARDEST_BRAKE, driver.accel_mps2 + 0.5))
 
