@@ -11,13 +11,14 @@ import numpy as np
 import shapely
 from shapely import LineString, Polygon
 
-from sceneminer.data.synth.layout_blocks import block_areas, build_blocks
+from sceneminer.data.errors import DataError
+from sceneminer.data.synth.layout_blocks import backdrop, block_areas, build_blocks
 from sceneminer.data.synth.layout_control import Control, build_control
 from sceneminer.data.synth.layout_lanes import LaneTable, build_lanes
-from sceneminer.data.synth.layout_spots import Standing, build_standing, shelter_props, spot_polygon
+from sceneminer.data.synth.layout_spots import Standing, build_standing, lot_area, shelter_props
 from sceneminer.data.synth.layout_walks import build_dividers, build_walk_paths, build_walkways, carriageway
 from sceneminer.data.synth.props import street_furniture, without_collisions
-from sceneminer.data.synth.roads import Roads, build_roads, ring
+from sceneminer.data.synth.roads import Roads, build_roads, ring, union
 from sceneminer.data.synth.scene import Prop, Split, Style, Town
 from sceneminer.data.synth.streets import Plan, draw_plan
 from sceneminer.data.synth.style import draw_style
@@ -33,7 +34,7 @@ def build_town(split: Split, seed: int) -> Town:
     """Build the town of a split and seed: the same numbers give the same arrays, others share nothing."""
     splits = get_args(Split)
     if split not in splits or seed < 0:
-        raise ValueError(f"expected a split of {splits} and a seed from 0 on, found {split!r} and {seed}")
+        raise DataError(f"expected a split of {splits} and a seed from 0 on, found {split!r} and {seed}")
     rng = np.random.default_rng(np.random.SeedSequence((TOWN_KEY, splits.index(split), seed)))
     style = draw_style(split, rng)
     plan, roads = _draw_roads(style, rng)
@@ -53,9 +54,29 @@ def _draw_roads(style: Style, rng: np.random.Generator) -> tuple[Plan, Roads]:
         if not any(street.section.road_class == "lot" for street in plan.streets):
             continue
         roads = build_roads(plan, share, rng)
-        if roads is not None:
+        if roads is not None and _is_disjoint(roads):
             return plan, roads
     raise AssertionError(f"none of {MAX_PLANS} street plans had room for its lanes")
+
+
+def _is_disjoint(roads: Roads) -> bool:
+    """Whether no street, pavement or lot runs into another one, as they do where streets meet at a sharp angle."""
+    areas = [area for stretch in roads.stretches for area in (*carriageway(stretch), *lot_area(stretch))]
+    areas += [junction.area for junction in roads.junctions] + [Polygon(walk) for walk in build_walkways(roads)]
+    return sum(area.area for area in areas) - union(areas).area < 0.5
+
+
+def _street_ends(plan: Plan) -> np.ndarray:
+    """x, y, outward yaw and half-width of each street that leaves the town."""
+    found = []
+    for node in plan.nodes:
+        if len(node.edges) == 1:
+            k, starts = node.edges[0]
+            edge = plan.edges[k]
+            x, y, yaw = edge.at(0.0 if starts else edge.length_m)
+            half = max(edge.section.left_m, edge.section.right_m) + edge.section.walk_m
+            found.append((x, y, yaw + np.pi if starts else yaw, half))
+    return np.array(found).reshape(-1, 4)
 
 
 def _assemble(
@@ -79,6 +100,7 @@ def _assemble(
     props: list[Prop] = [*control.props, *shelter_props(standing, rng)]
     props += street_furniture(roads, standing, style, rng)
     props += build_blocks(blocks, style, rng)
+    props += backdrop(outline, _street_ends(plan), style, rng)
     keep_off = [shapely.buffer(LineString(path), WALK_CLEARANCE_M) for path in paths]
     keep_off += [*segments, *crossings_areas, *standing.lots]
     return Town(
@@ -106,6 +128,3 @@ def _assemble(
         construction=tuple(standing.construction),
         walk_paths=tuple(paths),
     )
-
-
-__all__ = ["build_town", "spot_polygon"]

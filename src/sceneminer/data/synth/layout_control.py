@@ -7,6 +7,7 @@ import numpy as np
 import shapely
 from jaxtyping import Float
 from numpy import ndarray
+from shapely import Point
 
 from sceneminer.data.synth.layout_lanes import LaneTable
 from sceneminer.data.synth.roads import CROSSING_M, Junction, Leg, Roads, Stretch, ribbon, ring
@@ -39,10 +40,9 @@ def build_control(roads: Roads, table: LaneTable, rng: np.random.Generator) -> C
     control = Control()
     for k, junction in enumerate(roads.junctions):
         cues = _cues(junction, rng)
+        control.crossings += [_leg_crossing(leg, k) for leg in junction.legs if leg.crossing]
         signals = _add_signals(control, junction, rng) if "TRAFFIC_LIGHT" in cues else [None] * len(cues)
         for leg, cue, signal in zip(junction.legs, cues, signals, strict=True):
-            if leg.crossing:
-                control.crossings.append(_leg_crossing(leg, k))
             if cue and table.arriving(leg):
                 _add_stop_line(control, table, leg, cue=cue, signal=signal)
                 _add_sign(control, junction, leg, cue)
@@ -74,7 +74,7 @@ def _main_street(junction: Junction) -> set[int]:
 
 
 def _opposite(a: Leg, b: Leg) -> bool:
-    return abs((a.angle_rad - b.angle_rad) % (2 * np.pi) - np.pi) < np.deg2rad(40)
+    return bool(abs((a.angle_rad - b.angle_rad) % (2 * np.pi) - np.pi) < np.deg2rad(40))
 
 
 def _leg_crossing(leg: Leg, intersection: int) -> Crossing:
@@ -111,7 +111,7 @@ def _add_signals(control: Control, junction: Junction, rng: np.random.Generator)
         yaw = float(leg.angle_rad)
         ids.append(len(control.signals))
         for right in (True, False)[: 2 if leg.section.road_class == "arterial" else 1]:
-            place = _pole_place(junction, leg, right=right)
+            place = _pole_place(control, junction, leg, right=right)
             height = 5.2 if leg.section.road_class == "arterial" else 3.4
             at = np.array([*place, height])
             control.signals.append(Signal(at, yaw, cycle, green, float(shift % cycle)))
@@ -120,22 +120,27 @@ def _add_signals(control: Control, junction: Junction, rng: np.random.Generator)
     return ids
 
 
-def _pole_place(junction: Junction, leg: Leg, *, right: bool) -> Float[ndarray, "2"]:
+def _pole_place(control: Control, junction: Junction, leg: Leg, *, right: bool) -> Float[ndarray, "2"]:
     """On the pavement beyond the junction, to the right or left of the approach."""
     inward = -np.array([np.cos(leg.angle_rad), np.sin(leg.angle_rad)])
     to_right = np.array([inward[1], -inward[0]])
     node = leg.point(0.0, 0.0)
     across = max(max(other.left_m, other.right_m) for other in junction.legs if not _opposite(leg, other))
     side = max(leg.left_m, leg.right_m) + 1.0
-    return on_pavement(junction, node + inward * (across + 1.5) + to_right * (side if right else -side))
+    return _on_pavement(control, junction, node + inward * (across + 1.5) + to_right * (side if right else -side))
 
 
-def on_pavement(junction: Junction, wish: Float[ndarray, "2"]) -> Float[ndarray, "2"]:
-    """The nearest place on a junction's pavements that keeps off the kerb and the way people walk."""
-    room = shapely.union_all(junction.corners).difference(shapely.buffer(junction.area, 0.45))
-    room = room.intersection(shapely.buffer(junction.area, 0.75))
-    near = shapely.shortest_line(shapely.Point(wish), room)
-    return np.asarray(near.coords)[-1, :2].copy()
+def _on_pavement(control: Control, junction: Junction, wish: Float[ndarray, "2"]) -> Float[ndarray, "2"]:
+    """The nearest place on a junction's pavements off the kerb, off the ways of walkers and apart from other poles."""
+    corners = shapely.MultiPolygon(list(junction.corners))
+    room = corners.difference(shapely.buffer(junction.area, 0.4)).intersection(shapely.buffer(junction.area, 0.7))
+    axes = [shapely.LineString(crossing.axis) for crossing in control.crossings]
+    taken = [shapely.buffer(axis, 2.2) for axis in axes if corners.distance(axis) < 0.1]
+    poles = [Point(prop.pose[:2]) for prop in control.props]
+    taken += [shapely.buffer(pole, 0.6) for pole in poles if corners.distance(pole) < 0.1]
+    for area in taken:
+        room = shapely.difference(room, area)
+    return shapely.get_coordinates(shapely.shortest_line(Point(wish), room))[-1]
 
 
 def _add_sign(control: Control, junction: Junction, leg: Leg, cue: Cue) -> None:
@@ -143,7 +148,7 @@ def _add_sign(control: Control, junction: Junction, leg: Leg, cue: Cue) -> None:
     if kind is None:
         return
     # Drivers come in on the left of the leg as seen from the junction: their right is that kerb.
-    x, y = on_pavement(junction, leg.point(leg.cut_m, leg.left_m + 0.55))
+    x, y = _on_pavement(control, junction, leg.point(leg.cut_m, leg.left_m + 0.55))
     pose = np.array([x, y, KERB_M, leg.angle_rad])
     control.props.append(Prop(kind, pose, (0.1, 0.75, 2.6), SIGN_RGB[kind], len(control.props)))
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
+import shapely
 from jaxtyping import Float
 from numpy import ndarray
 
@@ -14,6 +15,9 @@ from sceneminer.data.synth.streets import Edge
 Turn = Literal["straight", "left", "right"]
 TURN_SPEED_MPS: dict[Turn, float] = {"straight": 17.0, "left": 8.0, "right": 8.0}
 STEP_M = 0.9
+KERB_CLEARANCE_M = 1.35
+"""From a turning car's middle to the kerb; half a car and a hand's breadth."""
+MIN_RADIUS_M = 5.4
 
 
 @dataclass
@@ -45,7 +49,7 @@ def build_lanes(roads: Roads) -> LaneTable:
                 table.lanes.append(_make_lane(stretch.edge, ends, offset, ids=ids, i=i))
     for k, junction in enumerate(roads.junctions):
         for start, end, turn in _movements(junction, table):
-            _connect(table, start, end, turn=turn, intersection=k)
+            _connect(table, start, end, turn=turn, junction=junction, intersection=k)
     return table
 
 
@@ -73,8 +77,8 @@ def _movements(junction: Junction, table: LaneTable) -> list[tuple[int, int, Tur
     found: list[tuple[int, int, Turn]] = []
     for leg in junction.legs:
         sources = table.arriving(leg)
-        options = [(_turn(leg, other), table.leaving(other)) for other in junction.legs if other is not leg]
-        options = [(turn, targets) for turn, targets in options if targets]
+        others = [other for other in junction.legs if other is not leg and table.leaving(other)]
+        options: list[tuple[Turn, list[int]]] = [(_turn(leg, other), table.leaving(other)) for other in others]
         for turn, targets in options:
             found += _pair(sources, targets, turn)
         for i, source in enumerate(sources):
@@ -86,8 +90,9 @@ def _movements(junction: Junction, table: LaneTable) -> list[tuple[int, int, Tur
         for i, target in enumerate(table.leaving(leg)):
             if any(b == target for _, b, _ in found):
                 continue
-            options = [(_turn(o, leg), table.arriving(o)) for o in junction.legs if o is not leg and table.arriving(o)]
-            turn, sources = min(options, key=lambda option: ("straight", "right", "left").index(option[0]))
+            others = [other for other in junction.legs if other is not leg and table.arriving(other)]
+            ways: list[tuple[Turn, list[int]]] = [(_turn(other, leg), table.arriving(other)) for other in others]
+            turn, sources = min(ways, key=lambda option: ("straight", "right", "left").index(option[0]))
             found.append((sources[min(i, len(sources) - 1)], target, turn))
     return found
 
@@ -100,7 +105,7 @@ def _pair(sources: list[int], targets: list[int], turn: Turn) -> list[tuple[int,
     if turn == "right":
         return [(sources[-1], targets[-1], turn)]
     if len(targets) < len(sources):  # the rightmost lanes go on, the others turn
-        return list(zip(sources[-len(targets) :], targets, [turn] * len(targets), strict=True))
+        return [(source, target, turn) for source, target in zip(sources[-len(targets) :], targets, strict=True)]
     return [(source, targets[i], turn) for i, source in enumerate(sources)]
 
 
@@ -109,13 +114,13 @@ def _turn(coming: Leg, going: Leg) -> Turn:
     return "straight" if abs(change) < np.deg2rad(45) else "left" if change > 0 else "right"
 
 
-def _connect(table: LaneTable, start: int, end: int, *, turn: Turn, intersection: int) -> None:
+def _connect(table: LaneTable, start: int, end: int, *, turn: Turn, junction: Junction, intersection: int) -> None:
     a, b = table.lanes[start], table.lanes[end]
     lane_id = len(table.lanes)
     table.lanes.append(
         Lane(
             lane_id=lane_id,
-            centerline=_bend(a.centerline[-1], b.centerline[0]),
+            centerline=_connector_line(a.centerline[-1], b.centerline[0], junction),
             width_m=min(a.width_m, b.width_m),
             speed_limit_mps=min(a.speed_limit_mps, b.speed_limit_mps, TURN_SPEED_MPS[turn]),
             successors=(end,),
@@ -130,21 +135,51 @@ def _connect(table: LaneTable, start: int, end: int, *, turn: Turn, intersection
     table.lanes[end] = replace(b, predecessors=(*b.predecessors, lane_id))
 
 
-def _bend(start: Float[ndarray, "3"], end: Float[ndarray, "3"]) -> Float[ndarray, "n 3"]:
-    """A cubic Bézier curve from pose to pose, close to a quarter of an ellipse where they meet at a right angle."""
-    p0, p3 = start[:2], end[:2]
-    d0, d3 = np.array([np.cos(start[2]), np.sin(start[2])]), np.array([np.cos(end[2]), np.sin(end[2])])
-    gap = p3 - p0
-    chord = float(np.hypot(*gap))
-    cross = d0[0] * d3[1] - d0[1] * d3[0]
-    h0 = h3 = chord / 3
-    if abs(cross) > 0.3:  # the tangents meet; 0.5523 of the way there is what a circle needs
-        share = 0.5523
-        h0 = share * float(gap[0] * d3[1] - gap[1] * d3[0]) / cross
-        h3 = share * float(gap[1] * d0[0] - gap[0] * d0[1]) / cross
-        h0, h3 = (h if 0.1 * chord < h < 1.5 * chord else chord / 3 for h in (h0, h3))
+def _connector_line(start: Float[ndarray, "3"], end: Float[ndarray, "3"], junction: Junction) -> Float[ndarray, "n 3"]:
+    """A turn is straight, arc, straight with the widest arc that keeps off the kerb; a way on is one cubic curve."""
+    d0, d1 = (np.array([np.cos(pose[2]), np.sin(pose[2])]) for pose in (start, end))
+    gap = end[:2] - start[:2]
+    cross = d0[0] * d1[1] - d0[1] * d1[0]
+    if abs(cross) < 0.3:
+        return _cubic_line(start[:2], d0, end[:2], d1)
+    # The tangents meet: so far after the start, so far before the end.
+    before = float(gap[0] * d1[1] - gap[1] * d1[0]) / cross
+    after = float(gap[1] * d0[0] - gap[0] * d0[1]) / cross
+    if min(before, after) < 1.0:
+        return _cubic_line(start[:2], d0, end[:2], d1)
+    turn = float(_wrapped(end[2] - start[2]))
+    corners = shapely.MultiPolygon(list(junction.corners))
+    narrow, radius = MIN_RADIUS_M, min(before, after) / np.tan(abs(turn) / 2)
+    line = _arc_line(start, before, after, turn_rad=turn, radius_m=radius)
+    while shapely.LineString(line[:, :2]).distance(corners) < KERB_CLEARANCE_M and radius > narrow:
+        radius = max(narrow, radius - 0.5)
+        line = _arc_line(start, before, after, turn_rad=turn, radius_m=radius)
+    return line
+
+
+def _arc_line(
+    start: Float[ndarray, "3"], before_m: float, after_m: float, *, turn_rad: float, radius_m: float
+) -> Float[ndarray, "n 3"]:
+    """Straight, arc, straight from a pose to a turn; ``before_m`` and ``after_m`` lead to where the tangents meet."""
+    reach = radius_m * np.tan(abs(turn_rad) / 2)
+    arc = radius_m * abs(turn_rad)
+    lead = before_m - reach
+    total = lead + arc + after_m - reach
+    s = np.linspace(0.0, total, max(3, int(np.ceil(total / STEP_M)) + 1))
+    swept = np.clip(s - lead, 0.0, arc) / radius_m
+    beyond = np.maximum(s - lead - arc, 0.0)
+    sign = np.sign(turn_rad)
+    ahead = np.minimum(s, lead) + radius_m * np.sin(swept) + beyond * np.cos(turn_rad)
+    left = sign * radius_m * (1 - np.cos(swept)) + beyond * np.sin(turn_rad)
+    c, n = np.cos(start[2]), np.sin(start[2])
+    x, y = start[0] + ahead * c - left * n, start[1] + ahead * n + left * c
+    return np.column_stack([x, y, _wrapped(start[2] + sign * swept)])
+
+
+def _cubic_line(p0: ndarray, d0: ndarray, p3: ndarray, d3: ndarray) -> ndarray:
     t = np.linspace(0.0, 1.0, 400)[:, None]
-    p1, p2 = p0 + h0 * d0, p3 - h3 * d3
+    handle = float(np.hypot(*(p3 - p0))) / 3
+    p1, p2 = p0 + handle * d0, p3 - handle * d3
     xy = (1 - t) ** 3 * p0 + 3 * (1 - t) ** 2 * t * p1 + 3 * (1 - t) * t**2 * p2 + t**3 * p3
     velocity = 3 * (1 - t) ** 2 * (p1 - p0) + 6 * (1 - t) * t * (p2 - p1) + 3 * t**2 * (p3 - p2)
     yaw = np.unwrap(np.arctan2(velocity[:, 1], velocity[:, 0]))
@@ -155,5 +190,5 @@ def _bend(start: Float[ndarray, "3"], end: Float[ndarray, "3"]) -> Float[ndarray
     return line
 
 
-def _wrapped(yaw: ndarray) -> ndarray:
+def _wrapped(yaw: ndarray | float) -> ndarray | float:
     return np.pi - (np.pi - yaw) % (2 * np.pi)

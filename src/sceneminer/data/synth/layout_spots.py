@@ -3,8 +3,6 @@
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float
-from numpy import ndarray
 from shapely import Polygon, STRtree
 
 from sceneminer.data.synth.layout_lanes import LaneTable
@@ -17,6 +15,10 @@ KERB_SPOT_M = 6.3
 CLEAR_M = 7.0
 """No parking so near to the cut of a junction or a crossing."""
 BUS_STOP_M = 15.0
+MIN_BUS_BAY_M = 2.4
+MAX_BUS_BOW_M = 0.2
+"""How far the kerb of a bus stop may bow: a bus must stand beside its lane, not in it."""
+MIN_BUS_STOPS = 3
 
 
 @dataclass
@@ -38,7 +40,7 @@ def build_standing(
     for stretch in roads.stretches:
         if stretch.edge.section.road_class == "lot":
             _add_lot(standing, stretch, table)
-    _add_construction(standing, roads, table, rng)
+    _add_construction(standing, roads, table, mid_crossings=mid_crossings, rng=rng)
     sides = [(s, side) for s in roads.stretches for side in (1, -1) if s.edge.section.road_class != "lot"]
     buses = _bus_stops(sides, mid_crossings, rng)
     blocked = STRtree([Polygon(zone.polygon) for zone in standing.construction])
@@ -56,14 +58,20 @@ def build_standing(
             if not blocked.query(spot_polygon(spot), predicate="intersects").size:
                 standing.spots.append(spot)
                 standing.shelters.append((stretch, bus, side))
-        at = stretch.start_m + CLEAR_M + KERB_SPOT_M / 2
-        while at < stretch.end_m - CLEAR_M - KERB_SPOT_M / 2:
-            spot = _kerb_spot(stretch, table, at, side=side, depth_m=depth, length_m=KERB_SPOT_M - 0.3)
-            free = all(at + KERB_SPOT_M / 2 < a or at - KERB_SPOT_M / 2 > b for a, b in taken)
+        pitch = KERB_SPOT_M * _inner_stretch(stretch, side * (section.left_m if side > 0 else section.right_m))
+        for at in np.arange(stretch.start_m + CLEAR_M + pitch / 2, stretch.end_m - CLEAR_M - pitch / 2, pitch):
+            spot = _kerb_spot(stretch, table, float(at), side=side, depth_m=depth, length_m=KERB_SPOT_M - 0.3)
+            free = all(at + pitch / 2 < a or at - pitch / 2 > b for a, b in taken)
             if free and not blocked.query(spot_polygon(spot), predicate="intersects").size:
                 standing.spots.append(spot)
-            at += KERB_SPOT_M
     return standing
+
+
+def _inner_stretch(stretch: Stretch, offset_m: float) -> float:
+    """How much longer a street's middle is than a line beside it, at most: 1 on the outside of a curve."""
+    line = stretch.edge.line
+    bend = np.gradient(line[:, 2], line[:, 3])[(line[:, 3] >= stretch.start_m) & (line[:, 3] <= stretch.end_m)]
+    return 1.0 / (1.0 - max(0.0, float(np.max(bend * offset_m))))
 
 
 def spot_polygon(spot: Spot) -> Polygon:
@@ -85,56 +93,74 @@ def _kerb_spot(
     lane = lanes[0] if section.one_way and side > 0 else lanes[-1]
     yaw = float(np.pi - (np.pi - (yaw if along else yaw + np.pi)) % (2 * np.pi))
     kind = "bus_stop" if length_m == BUS_STOP_M else "kerb"
-    return Spot(float(x), float(y), yaw, length_m, depth_m, kind, lane)
+    return Spot(float(x), float(y), yaw, length_m, depth_m - 0.2, kind, lane)
 
 
 def _bus_stops(
     sides: list[tuple[Stretch, int]], mid_crossings: dict[int, float], rng: np.random.Generator
 ) -> dict[tuple[int, int], float]:
     """Stations of bus stops by edge and side: on bigger roads, just after the junction that the bus leaves."""
-    found = {}
+    found: dict[tuple[int, int], float] = {}
     for stretch, side in sides:
         section = stretch.edge.section
         parking = section.parking_left_m if side > 0 else section.parking_right_m
-        coin, big = rng.random(), section.road_class in ("arterial", "collector")
-        backwards = side > 0 and not section.one_way
-        if (section.one_way and side > 0) or not big or parking < 2.4 or coin > 0.55:
-            continue
-        if stretch.end_m - stretch.start_m < 2 * CLEAR_M + BUS_STOP_M + 8:
+        wrong_side = section.one_way and side > 0  # doors are on the right
+        room = stretch.end_m - stretch.start_m - 2 * CLEAR_M - BUS_STOP_M
+        if wrong_side or parking < MIN_BUS_BAY_M or room < 8.0:
             continue
         lead = CLEAR_M + BUS_STOP_M / 2 + 2.0
-        at = stretch.end_m - lead if backwards else stretch.start_m + lead
+        at = stretch.end_m - lead if side > 0 else stretch.start_m + lead
         middle = mid_crossings.get(stretch.edge.edge_id)
-        if middle is None or abs(at - middle) > CLEAR_M + BUS_STOP_M / 2 + 1:
+        yaws = stretch.edge.at(np.array([at - BUS_STOP_M / 2, at + BUS_STOP_M / 2]))[:, 2]
+        straight = abs(float(yaws[1] - yaws[0])) * BUS_STOP_M / 8 < MAX_BUS_BOW_M
+        if straight and (middle is None or abs(at - middle) > CLEAR_M + BUS_STOP_M / 2 + 1):
             found[stretch.edge.edge_id, side] = at
-    return found
+    count = max(MIN_BUS_STOPS, round(float(rng.uniform(0.2, 0.5)) * len(found)))
+    places = list(found)
+    return {places[k]: found[places[k]] for k in sorted(rng.permutation(len(places))[:count])}
+
+
+def lot_area(stretch: Stretch) -> list[Polygon]:
+    """A lot is an aisle with stalls at right angles on both sides, between two streets; other streets have none."""
+    if stretch.edge.section.road_class != "lot":
+        return []
+    reach = stretch.edge.section.left_m + STALL_DEPTH_M
+    return [ribbon(stretch.edge, stretch.start_m, stretch.end_m, left_m=reach, right_m=-reach)]
 
 
 def _add_lot(standing: Standing, stretch: Stretch, table: LaneTable) -> None:
-    """A lot is an aisle with stalls at right angles on both sides, between two streets."""
     edge, half = stretch.edge, stretch.edge.section.left_m
-    ends = (stretch.start_m, stretch.end_m)
-    standing.lots.append(ribbon(edge, *ends, left_m=half + STALL_DEPTH_M, right_m=-half - STALL_DEPTH_M))
+    standing.lots += lot_area(stretch)
     lane = table.by_edge[edge.edge_id, True][0]
     room = stretch.end_m - stretch.start_m - 2.0
-    count = int(room // STALL_WIDTH_M)
-    first = (stretch.start_m + stretch.end_m - (count - 1) * STALL_WIDTH_M) / 2
+    reach = half + STALL_DEPTH_M
+    pitch = STALL_WIDTH_M * max(_inner_stretch(stretch, reach), _inner_stretch(stretch, -reach))
+    count = int(room // pitch)
+    first = (stretch.start_m + stretch.end_m - (count - 1) * pitch) / 2
     for i in range(count):
         for side in (1, -1):
-            x, y, yaw = edge.at(first + i * STALL_WIDTH_M, offset_m=side * (half + STALL_DEPTH_M / 2))
+            x, y, yaw = edge.at(first + i * pitch, offset_m=side * (half + STALL_DEPTH_M / 2))
             nose = float(np.pi - (np.pi - (yaw + side * np.pi / 2)) % (2 * np.pi))
             standing.spots.append(Spot(float(x), float(y), nose, 5.0, 2.5, "lot", lane))
 
 
-def _add_construction(standing: Standing, roads: Roads, table: LaneTable, rng: np.random.Generator) -> None:
-    long = [s for s in roads.stretches if s.end_m - s.start_m > 48 and s.edge.section.road_class != "lot"]
+def _add_construction(
+    standing: Standing,
+    roads: Roads,
+    table: LaneTable,
+    *,
+    mid_crossings: dict[int, float],
+    rng: np.random.Generator,
+) -> None:
+    long = [s for s in roads.stretches if s.end_m - s.start_m > 46 and s.edge.section.road_class != "lot"]
+    long = [s for s in long if s.edge.edge_id not in mid_crossings]
     chosen = rng.permutation(len(long))[: int(rng.integers(1, 5))]
     for k in chosen:
         stretch = long[int(k)]
         section, edge = stretch.edge.section, stretch.edge
         forward = section.one_way or rng.random() < 0.5
         lanes = table.by_edge[edge.edge_id, bool(forward)]
-        length = float(rng.uniform(14.0, min(32.0, stretch.end_m - stretch.start_m - 32.0)))
+        length = float(rng.uniform(13.0, min(32.0, stretch.end_m - stretch.start_m - 32.0)))
         room = stretch.end_m - stretch.start_m - length
         begin = stretch.start_m + float(rng.uniform(0.4, 0.6)) * room
         # Closed where another lane leads past, else narrowed from the kerb.

@@ -49,7 +49,7 @@ def build_walk_paths(roads: Roads, mid_crossings: dict[int, float]) -> list[Floa
     paths = []
     for junction in roads.junctions:
         for i, leg in enumerate(junction.legs):
-            paths.append(np.asarray(corner_path(junction, i).coords))
+            paths.append(corner_path(junction, i))
             if leg.crossing:
                 for side in (leg.left_m, -leg.right_m):
                     middle = side + np.sign(side) * leg.section.walk_m / 2

@@ -1,21 +1,25 @@
 """Carriageways and pavements: where streets are cut at junctions, and the areas that follow."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import shapely
 from jaxtyping import Float
 from numpy import ndarray
-from shapely import LineString, MultiPolygon, Polygon
+from shapely import MultiPolygon, Polygon
 from shapely.ops import substring
 
 from sceneminer.data.synth.streets import RANK, Edge, Plan, Section
 
-KERB_RADIUS_M = {0: 4.0, 1: 5.0, 2: 6.0, 3: 7.5}
+KERB_RADIUS_M = {0: 4.5, 1: 5.0, 2: 6.0, 3: 7.5}
 """Radius of the kerb at a junction's corners, by the rank of its smallest road."""
 CROSSING_M = 3.2
 CROSSING_GAP_M = 1.3
 """From a crossing to the stop line before it."""
+LOT_THROAT_M = 2.0
+"""Between a street's pavement and the first stalls of a lot."""
+GRID_M = 1e-5
 MIN_EDGE_M = 9.0
 """What must be left of a street between two junctions."""
 
@@ -117,6 +121,16 @@ def parts(shape: shapely.Geometry, *, min_area_m2: float = 0.5) -> list[Polygon]
     return [piece for piece in pieces if isinstance(piece, Polygon) and piece.area > min_area_m2]
 
 
+def union(shapes: Sequence[shapely.Geometry]) -> Polygon | MultiPolygon:
+    """The union of areas, exact to ``GRID_M``.
+
+    Without a grid GEOS 3.14 at times loses a whole area whose border runs along another one's (libgeos issue 965).
+    """
+    joined = shapely.union_all(np.array(shapes, dtype=object), grid_size=GRID_M)
+    assert isinstance(joined, Polygon | MultiPolygon)
+    return joined.geoms[0] if isinstance(joined, MultiPolygon) and len(joined.geoms) == 1 else joined
+
+
 def build_roads(plan: Plan, crossing_share: float, rng: np.random.Generator) -> Roads | None:
     """Junctions and stretches of a plan; None if two junctions lie so near that no lane fits between them."""
     junctions = [
@@ -147,13 +161,14 @@ def _build_junction(plan: Plan, node: int, crossing_share: float, rng: np.random
         fillet = max(tangents) + 0.6
         crossing = leg.section.road_class == "lot" or rng.random() < crossing_share
         cut = fillet + (0.2 + CROSSING_M + CROSSING_GAP_M if crossing else 1.0)
+        cut += LOT_THROAT_M if leg.section.road_class == "lot" else 0.0
         if cut + 2.0 > leg.edge.length_m:
             return None
         legs.append(Leg(leg.edge, leg.starts, leg.angle_rad, fillet, cut, crossing))
     area = rounded_union([leg.strip(0.0) for leg in legs], radius)
-    wide = shapely.union_all([leg.strip(leg.section.walk_m) for leg in legs])
+    wide = union([leg.strip(leg.section.walk_m) for leg in legs])
     inner = max(0.5, radius - min(leg.section.walk_m for leg in legs))
-    corners = parts(_rounded(wide, inner).difference(area))
+    corners = parts(_without_slivers(shapely.difference(_rounded(wide, inner), area, grid_size=GRID_M)))
     if not isinstance(area, Polygon) or any(corner.interiors for corner in corners):
         return None
     return Junction(node, tuple(legs), area, tuple(corners), radius)
@@ -181,17 +196,23 @@ def _fillet_m(right: Leg, left: Leg, radius_m: float) -> tuple[float, float]:
 
 def rounded_union(shapes: list[Polygon], radius_m: float) -> Polygon | MultiPolygon:
     """The union of areas with its inner corners rounded; outer corners stay as they are."""
-    return _rounded(shapely.union_all(shapes), radius_m)
+    return _rounded(union(shapes), radius_m)
 
 
 def _rounded(shape: shapely.Geometry, radius_m: float) -> Polygon | MultiPolygon:
     # Mitred out, round back in: exact at convex corners, an arc in the hollow ones.
     out = shapely.buffer(shape, radius_m, join_style="mitre", mitre_limit=10.0)
     back = shapely.buffer(out, -radius_m, join_style="round", quad_segs=10)
-    return shapely.union(back, shape)
+    return union([back, shape])
 
 
-def corner_path(junction: Junction, i: int) -> LineString:
+def _without_slivers(shape: shapely.Geometry) -> shapely.Geometry:
+    # Where a pavement and a carriageway end on one line, the grid leaves a strip of some micrometres between them.
+    thin = shapely.buffer(shape, -0.01, join_style="mitre")
+    return shapely.buffer(thin, 0.01, join_style="mitre")
+
+
+def corner_path(junction: Junction, i: int) -> Float[ndarray, "n 2"]:
     """The middle of the pavement round the corner from leg ``i``'s left side to the next leg's right side."""
     leg, after = junction.legs[i], junction.legs[(i + 1) % len(junction.legs)]
     strips = [one.strip(one.section.walk_m / 2) for one in junction.legs]
@@ -199,10 +220,13 @@ def corner_path(junction: Junction, i: int) -> LineString:
     middle = rounded_union(strips, max(0.5, junction.radius_m - walk / 2))
     assert isinstance(middle, Polygon)
     outline = shapely.orient_polygons(middle).exterior
-    start = outline.project(shapely.Point(leg.point(leg.crossing_m, leg.left_m + leg.section.walk_m / 2)))
-    end = outline.project(shapely.Point(after.point(after.crossing_m, -after.right_m - after.section.walk_m / 2)))
-    if end < start:
-        first = substring(outline, start, outline.length)
-        second = substring(outline, 0.0, end)
-        return LineString(np.concatenate([first.coords, np.asarray(second.coords)[1:]]))
-    return substring(outline, start, end)
+    a = leg.point(leg.crossing_m, leg.left_m + leg.section.walk_m / 2)
+    b = after.point(after.crossing_m, -after.right_m - after.section.walk_m / 2)
+    start, end = outline.project(shapely.Point(a)), outline.project(shapely.Point(b))
+    if end > start:
+        points = np.asarray(substring(outline, start, end).coords)
+    else:  # over the ring's own start
+        first, second = substring(outline, start, outline.length), substring(outline, 0.0, end)
+        points = np.concatenate([first.coords, np.asarray(second.coords)[1:]])
+    points[0], points[-1] = a, b
+    return points

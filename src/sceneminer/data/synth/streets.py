@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from sceneminer.data.synth.layout_bend import Bend, bent_line, draw_bend
 from sceneminer.data.synth.scene import Style
 
 RoadClass = Literal["arterial", "collector", "local", "lot"]
@@ -22,8 +23,16 @@ SPEED_LIMITS_MPS: dict[RoadClass, tuple[float, ...]] = {
     "local": (8.3, 9.7, 11.1),
     "lot": (8.0,),
 }
-MIN_GAP_M = 66.0
+MIN_GAP_M = 62.0
 """Junctions on one street are at least this far apart in the plan, so that lanes fit between them."""
+LOT_GAP_M = 46.0
+"""The same for the ways in and out of parking lots."""
+MAX_LOTS = 3
+MAX_LOT_M = 125.0
+LOT_SHARE = 0.5
+"""Of the blocks that may hold a parking lot."""
+SNAP_SHARE = 0.5
+"""How often a street goes on where another one ends, so that four ways meet."""
 EDGE_GAP_M = 40.0
 """The same from a junction to the edge of the town."""
 
@@ -142,12 +151,12 @@ Cell = tuple[float, float, float, float]
 
 
 def draw_plan(style: Style, rng: np.random.Generator) -> Plan:
-    """Draw the streets of a town: a plan in a square of 350 to 480 m, bent by ``style.curvature``."""
-    half_m = float(rng.uniform(175.0, 240.0))
+    """Draw the streets of a town: a plan in a square of about 340 to 420 m, bent by ``style.curvature``."""
+    half_m = float(rng.uniform(172.0, 212.0))
     streets, cells = _arterials(style, half_m, rng)
     while cells:
         _split(cells.pop(0), streets, cells, style=style, half_m=half_m, rng=rng)
-    return _bend_plan(streets, half_m, _draw_bend(style.curvature, half_m, rng))
+    return _bend_plan(streets, half_m, draw_bend(style.curvature, half_m, rng), style.curvature, rng)
 
 
 def _arterials(style: Style, half_m: float, rng: np.random.Generator) -> tuple[list[Street], list[Cell]]:
@@ -165,24 +174,38 @@ def _arterials(style: Style, half_m: float, rng: np.random.Generator) -> tuple[l
 def _split(
     cell: Cell, streets: list[Street], cells: list[Cell], *, style: Style, half_m: float, rng: np.random.Generator
 ) -> None:
+    """Divide a cell by a street across its longer side (else across the other), or by a parking lot, or not at all."""
     u0, u1, v0, v1 = cell
-    along: Literal[0, 1] = 1 if u1 - u0 > v1 - v0 else 0  # the new street runs across the longer side
-    low, high = (u0, u1) if along == 1 else (v0, v1)
-    ends = (v0, v1) if along == 1 else (u0, u1)
-    if high - low < style.block_m * rng.uniform(1.25, 1.75):
-        lots = sum(street.section.road_class == "lot" for street in streets)
-        if lots >= 3 or rng.random() < 0.65 or abs(ends[0]) == half_m or abs(ends[1]) == half_m:
-            return
-        road_class: RoadClass = "lot"
-    else:
-        road_class = "collector" if rng.random() < 0.45 else "local"
-    at = _place(streets, low, high, ends=ends, along=along, half_m=half_m, snap=road_class != "lot", rng=rng)
-    if at is None:
-        return
-    section = _draw_section(road_class, style, rng)
-    streets.append(Street(along, at, ends[0], ends[1], section, section.one_way and rng.random() < 0.5))
-    if road_class != "lot":
+    longer: Literal[0, 1] = 1 if (u1 - u0) > (v1 - v0) * rng.uniform(0.8, 1.25) else 0
+    enough = style.block_m * float(rng.uniform(1.15, 1.55))
+    for along in (longer, 1 - longer):
+        low, high, *ends = (u0, u1, v0, v1) if along == 1 else (v0, v1, u0, u1)
+        if high - low < enough:
+            continue
+        at = _place(streets, low, high, ends=(ends[0], ends[1]), along=along, half_m=half_m, snap=True, rng=rng)
+        if at is None:
+            continue
+        section = _draw_section("collector" if rng.random() < 0.4 else "local", style, rng)
+        reverse = section.one_way and rng.random() < 0.5
+        streets.append(Street(1 if along else 0, at, ends[0], ends[1], section, bool(reverse)))
         cells += [(u0, at, v0, v1), (at, u1, v0, v1)] if along == 1 else [(u0, u1, v0, at), (u0, u1, at, v1)]
+        return
+    lots = sum(street.section.road_class == "lot" for street in streets)
+    if lots < MAX_LOTS and rng.random() < LOT_SHARE:
+        _add_lot(cell, streets, style=style, half_m=half_m, rng=rng)
+
+
+def _add_lot(cell: Cell, streets: list[Street], *, style: Style, half_m: float, rng: np.random.Generator) -> None:
+    u0, u1, v0, v1 = cell
+    for along in (0, 1):
+        low, high, *ends = (u0, u1, v0, v1) if along == 1 else (v0, v1, u0, u1)
+        if half_m in (abs(ends[0]), abs(ends[1])) or ends[1] - ends[0] > MAX_LOT_M:
+            continue
+        at = _place(streets, low, high, ends=(ends[0], ends[1]), along=along, half_m=half_m, snap=False, rng=rng)
+        if at is not None:
+            section = _draw_section("lot", style, rng)
+            streets.append(Street(1 if along else 0, at, ends[0], ends[1], section, rng.random() < 0.5))
+            return
 
 
 def _place(
@@ -197,23 +220,14 @@ def _place(
     rng: np.random.Generator,
 ) -> float | None:
     """Where a new street may run between ``low`` and ``high``; None where every try comes too near to a junction."""
-    taken: list[float] = []
-    for street in streets:
-        if street.along == along and (street.high in ends or street.low in ends):
-            taken.append(street.fixed)
-    tries = [low + (high - low) * float(rng.uniform(0.3, 0.7)) for _ in range(12)]
-    if snap and rng.random() < 0.6:
-        tries = [t for t in taken if low + 0.25 * (high - low) < t < high - 0.25 * (high - low)] + tries
-    for at in tries:
-        gaps_ok = all(
-            at - side >= (EDGE_GAP_M if abs(side) == half_m else MIN_GAP_M)
-            if side == low
-            else side - at >= (EDGE_GAP_M if abs(side) == half_m else MIN_GAP_M)
-            for side in (low, high)
-        )
-        if gaps_ok and all(abs(at - t) < 1e-9 or abs(at - t) >= MIN_GAP_M for t in taken):
-            if not snap and any(abs(at - t) < 1e-9 for t in taken):
-                continue
+    taken = [s.fixed for s in streets if s.along == along and {s.low, s.high} & {*ends} - {half_m, -half_m}]
+    gap = MIN_GAP_M if snap else LOT_GAP_M
+    first, last = (side + sign * (EDGE_GAP_M if abs(side) == half_m else gap) for side, sign in ((low, 1), (high, -1)))
+    opposite = [t for t in taken if first <= t <= last] if snap else []
+    free = [low + (high - low) * float(rng.uniform(0.28, 0.72)) for _ in range(16)]
+    free = [t for t in free if first <= t <= last]
+    for at in opposite + free if rng.random() < SNAP_SHARE else free + opposite:
+        if all((snap and at == t) or abs(at - t) >= gap for t in taken):
             return at
     return None
 
@@ -237,38 +251,7 @@ def _draw_section(road_class: RoadClass, style: Style, rng: np.random.Generator)
     return Section(road_class, 1, 1, narrow, 0.0, 2.2 if coin < 0.35 else 0.0, 2.2 if other < 0.7 else 0.0, walk, limit)
 
 
-@dataclass(frozen=True)
-class _Bend:
-    """A map of the plan's square into the town: z + sum of c_k z^k, and waves that shift lines sideways."""
-
-    scale_m: float
-    turn: complex
-    powers: tuple[complex, ...]
-    waves: Float[ndarray, "2 k 3"]
-    """For x and y: amplitude, wave number, phase of each wave along the other axis."""
-
-    def __call__(self, uv: Float[ndarray, "n 2"]) -> Float[ndarray, "n 2"]:
-        z = (uv[:, 0] + 1j * uv[:, 1]) / self.scale_m
-        bent = (z + sum(c * z ** (k + 2) for k, c in enumerate(self.powers))) * self.scale_m
-        for axis, unit in ((0, 1.0), (1, 1j)):
-            a, number, phase = self.waves[axis].T
-            bent = bent + unit * (a * np.sin(number * uv[:, 1 - axis, None] + phase)).sum(axis=1)
-        bent = bent * self.turn
-        return np.stack([bent.real, bent.imag], axis=1)
-
-
-def _draw_bend(curvature: float, half_m: float, rng: np.random.Generator) -> _Bend:
-    powers = tuple(
-        complex(limit * curvature * rng.uniform(0.4, 1.0) * np.exp(2j * np.pi * rng.random())) for limit in (0.07, 0.03)
-    )
-    lengths_m = rng.uniform(170.0, 320.0, (2, 2))
-    slopes = 0.13 * curvature * rng.uniform(0.3, 1.0, (2, 2))
-    numbers = 2 * np.pi / lengths_m
-    waves = np.stack([slopes / numbers, numbers, rng.uniform(0, 2 * np.pi, (2, 2))], axis=2)
-    return _Bend(half_m, complex(np.exp(1j * rng.uniform(-0.5, 0.5))), powers, waves)
-
-
-def _bend_plan(streets: list[Street], half_m: float, bend: _Bend) -> Plan:
+def _bend_plan(streets: list[Street], half_m: float, bend: Bend, curvature: float, rng: np.random.Generator) -> Plan:
     places: dict[tuple[float, float], list[tuple[int, bool]]] = {}
     pieces: list[tuple[int, tuple[float, float], tuple[float, float]]] = []
     for i, street in enumerate(streets):
@@ -286,7 +269,15 @@ def _bend_plan(streets: list[Street], half_m: float, bend: _Bend) -> Plan:
         places.setdefault(b, []).append((k, False))
     index = {place: k for k, place in enumerate(places)}
     edges = tuple(
-        Edge(k, i, streets[i].section, index[a], index[b], _bend_line(a, b, bend)) for k, (i, a, b) in enumerate(pieces)
+        Edge(
+            k,
+            i,
+            streets[i].section,
+            index[a],
+            index[b],
+            bent_line(np.array(a), np.array(b), bend, curvature=_bulge(streets[i], curvature), rng=rng),
+        )
+        for k, (i, a, b) in enumerate(pieces)
     )
     nodes = tuple(Node(bend(np.array([place]))[0], tuple(ends)) for place, ends in places.items())
     t = np.linspace(-half_m, half_m, 101)[:-1]
@@ -295,14 +286,5 @@ def _bend_plan(streets: list[Street], half_m: float, bend: _Bend) -> Plan:
     return Plan(tuple(streets), edges, nodes, bend(outline))
 
 
-def _bend_line(a: tuple[float, float], b: tuple[float, float], bend: _Bend) -> Float[ndarray, "n 4"]:
-    start, end = np.array(a), np.array(b)
-    length = float(np.linalg.norm(end - start))
-    step = 0.25 / length
-    share = np.linspace(-step, 1 + step, int(length * 4) + 3)  # one point beyond each end, for the tangents there
-    xy = bend(start + share[:, None] * (end - start))
-    tangent = xy[2:] - xy[:-2]
-    yaw = np.unwrap(np.arctan2(tangent[:, 1], tangent[:, 0]))
-    xy = xy[1:-1]
-    station = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(xy, axis=0).T))])
-    return np.column_stack([xy, yaw, station])
+def _bulge(street: Street, curvature: float) -> float:
+    return 0.0 if street.section.road_class == "lot" else curvature
