@@ -299,10 +299,14 @@ def _risk(hit: Any) -> tuple[str, str]:
 def main() -> None:
     """Entry point: our own errors are one line and exit code 2, an interrupt is 130."""
     try:
-        app(standalone_mode=True)
+        code = app(standalone_mode=False)
+    except typer.TyperException as error:
+        error.show()
+        sys.exit(2)
     except ValueError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(2)
-    except KeyboardInterrupt:
+    except (typer.Abort, KeyboardInterrupt):
         typer.echo("interrupted; run the same command again to continue", err=True)
         sys.exit(130)
+    sys.exit(code if isinstance(code, int) else 0)

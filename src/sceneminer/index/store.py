@@ -13,7 +13,7 @@ from typing import Any
 
 import lancedb
 import pyarrow as pa
-from lancedb.index import IvfRq
+from lancedb.index import IvfSq
 from numpy import ndarray
 
 from sceneminer.index.errors import IndexFault, WriterBusyError
@@ -141,7 +141,7 @@ class Store:
     def nearest(
         self, vector: ndarray, *, columns: list[str], where: str | None, limit: int, exact: bool = False
     ) -> pa.Table:
-        """Rows by cosine distance of ``embedding``, nearest first, with ``_distance``; rows without one are left out."""
+        """Rows by cosine distance of ``embedding``, nearest first, with ``_distance``; rows without are left out."""
         has = "stream_fingerprint IS NOT NULL"
         condition = has if where is None else f"({has}) AND ({where})"
         query = self._table("clips").search(vector, vector_column_name="embedding")
@@ -151,7 +151,7 @@ class Store:
         if exact or not self.has_ann() or self._is_narrow(where):
             query = query.bypass_vector_index()
         else:
-            query = query.nprobes(24).refine_factor(5)
+            query = query.nprobes(40).refine_factor(4)
         return query.to_arrow()
 
     def has_ann(self) -> bool:
@@ -179,7 +179,7 @@ class Store:
         if self.has_ann():
             table.optimize(cleanup_older_than=timedelta(hours=1))
         else:
-            table.create_index(vector_column_name="embedding", config=IvfRq(distance_type="cosine"))
+            table.create_index("embedding", config=IvfSq(distance_type="cosine"))
         return True
 
 

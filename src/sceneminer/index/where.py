@@ -56,6 +56,19 @@ _COLUMNS: dict[str, tuple[str, Kind]] = {
 }
 _COMPARISONS = {exp.GT: ">", exp.GTE: ">=", exp.LT: "<", exp.LTE: "<=", exp.EQ: "=", exp.NEQ: "!="}
 _ARITHMETIC = {exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.Div: "/"}
+_PARTS: dict[type[exp.Expression], set[str]] = {
+    exp.Is: {"this", "expression", "negate"},
+    exp.In: {"this", "expressions", "negate"},
+    exp.Between: {"this", "low", "high", "negate"},
+    exp.Like: {"this", "expression", "negate"},
+    exp.Div: {"this", "expression", "typed", "safe"},
+    exp.Literal: {"this", "is_string"},
+    exp.Column: {"this", "table", "db", "catalog"},
+    exp.Boolean: {"this"},
+    **dict.fromkeys((exp.Paren, exp.Not, exp.Neg, exp.Abs), {"this"}),
+    **dict.fromkeys((exp.And, exp.Or, *_COMPARISONS, exp.Add, exp.Sub, exp.Mul), {"this", "expression"}),
+}
+"""What may be set on each kind of node: a part not listed here would otherwise be dropped without a word."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +112,11 @@ def _present(node: exp.Expression) -> list[str]:
 
 
 def _condition(node: exp.Expression, depth: int) -> str:
+    _require_known_parts(node)
+    if node.args.get("negate"):
+        positive = node.copy()
+        positive.set("negate", None)
+        return f"(NOT {_condition(positive, depth + 1)})"
     if depth > MAX_DEPTH:
         raise QueryError(f"expected at most {MAX_DEPTH} nested conditions")
     if isinstance(node, exp.Paren):
@@ -150,7 +168,14 @@ def _compare(left: exp.Expression, sign: str, right: exp.Expression, depth: int)
     return f"({a} {sign} {b})"
 
 
+def _require_known_parts(node: exp.Expression) -> None:
+    unknown = set(_present(node)) - _PARTS.get(type(node), set(_present(node)))
+    if unknown:
+        raise QueryError(f"expected a plain {_name(node)}, found it with {', '.join(sorted(unknown))}")
+
+
 def _value(node: exp.Expression, depth: int) -> tuple[str, Kind]:
+    _require_known_parts(node)
     if depth > MAX_DEPTH:
         raise QueryError(f"expected at most {MAX_DEPTH} nested terms")
     if isinstance(node, exp.Paren):

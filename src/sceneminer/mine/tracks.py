@@ -1,0 +1,155 @@
+"""What is known without a model: ego motion, risk from given tracks, tags by rule. Rows for ``frames`` and ``agents``."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Float
+from numpy import ndarray
+
+from sceneminer.data.log import Log
+from sceneminer.data.track import Track, states_at
+from sceneminer.geometry.pose import wrap_angle, yaw_of
+from sceneminer.index.schema import AGENTS_SCHEMA, FRAMES_SCHEMA
+from sceneminer.labels.ego import ego_states
+from sceneminer.labels.risk import RiskFrames, clip_risk, measure
+from sceneminer.labels.tags import label_tags
+from sceneminer.mine.units import Unit
+
+RISK_STEP_US = 100_000
+AGENT_REACH_M = 60.0
+_MEASURES = ("ttc_s", "drac_mps2", "ttce_s", "dce_m", "thw_s")
+
+
+@dataclass(frozen=True, eq=False)
+class TrackSignals:
+    """Per clip: columns of ``clips`` by name. And the unit's rows of ``frames`` and ``agents``."""
+
+    clips: tuple[dict[str, Any], ...]
+    frames: pa.Table
+    agents: pa.Table
+
+
+def track_signals(unit: Unit) -> TrackSignals:
+    """Everything about a unit that needs no image."""
+    log = unit.log
+    end_us = max(unit.clips[-1].end_us, min(unit.end_us, log.end_us + 1))
+    first = -(-(unit.start_us - log.start_us) // RISK_STEP_US)
+    last = (end_us - log.start_us) // RISK_STEP_US
+    times = log.start_us + np.arange(first, last + 1, dtype=np.int64) * RISK_STEP_US
+    times = times[times <= log.end_us]
+    tracks = _overlapping(log.store.read_tracks(), times) if log.has_tracks else ()
+    risk = None
+    if log.has_tracks and log.has_poses:
+        risk = measure(states_at(tracks, times), ego_states(log, times))
+    speed, distance = _ego_motion(log, times)
+    tags = label_tags(log, unit.clips)
+    clips = []
+    for clip, labels in zip(unit.clips, tags, strict=True):
+        inside = (times >= clip.start_us) & (times <= clip.end_us)
+        row: dict[str, Any] = {f"label_tag_{name}": value for name, value in labels.items()}
+        row["ego_speed_mps"] = _mean(speed[inside])
+        row["ego_distance_m"] = _driven(distance[inside])
+        if risk is not None:
+            row.update(_explained(risk, clip.start_us, clip.end_us))
+        clips.append(row)
+    return TrackSignals(tuple(clips), _frame_rows(unit, times, speed, risk), _agent_rows(unit, tracks))
+
+
+def _explained(risk: RiskFrames, start_us: int, end_us: int) -> dict[str, Any]:
+    found = clip_risk(risk, start_us, end_us)
+    return {
+        "risk_tracks": found.risk,
+        "risk_tracks_agent": found.track_id,
+        "risk_tracks_category": found.category,
+        "risk_tracks_time_us": found.time_us,
+        "risk_tracks_measure": found.measure,
+        "risk_tracks_value": found.value,
+    }
+
+
+def _overlapping(tracks: tuple[Track, ...], times: ndarray) -> tuple[Track, ...]:
+    if len(times) == 0:
+        return ()
+    return tuple(t for t in tracks if t.times_us[0] <= times[-1] and t.times_us[-1] >= times[0])
+
+
+def _ego_motion(log: Log, times: ndarray) -> tuple[Float[ndarray, "t"], Float[ndarray, "t"]]:
+    """Speed in m/s and distance driven in m at each time; NaN without poses."""
+    if not log.has_poses or len(times) < 2:
+        return np.full(len(times), np.nan), np.full(len(times), np.nan)
+    poses, held = log.poses_at(times)
+    steps = np.hypot(*np.diff(poses[:, :2, 3], axis=0).T)
+    speed = np.interp(times, (times[1:] + times[:-1]) / 2, steps / (np.diff(times) / 1e6))
+    speed[held > RISK_STEP_US] = np.nan
+    return speed, np.concatenate([[0.0], np.cumsum(steps)])
+
+
+def _frame_rows(unit: Unit, times: ndarray, speed: ndarray, risk: RiskFrames | None) -> pa.Table:
+    log = unit.log
+    own = (times >= unit.start_us) & (times < unit.end_us)
+    poses = log.poses_at(times)[0] if log.has_poses and len(times) else None
+    rows = []
+    for k in np.flatnonzero(own):
+        row: dict[str, Any] = {"log_id": log.log_id, "unit_id": unit.unit_id, "time_us": int(times[k])}
+        if poses is not None:
+            row.update(x_m=poses[k, 0, 3], y_m=poses[k, 1, 3], yaw_rad=float(yaw_of(poses[k])), speed_mps=_known(speed[k]))
+        if risk is not None:
+            row["risk_tracks"] = _known(risk.frame_risk[k])
+            if risk.riskiest[k] >= 0:
+                instant = clip_risk(risk, int(times[k]), int(times[k]))
+                row["risk_tracks_agent"] = instant.track_id
+                row["risk_tracks_measure"] = instant.measure
+                row["risk_tracks_value"] = instant.value
+        rows.append(row)
+    return pa.Table.from_pylist(rows, schema=FRAMES_SCHEMA)
+
+
+def _agent_rows(unit: Unit, tracks: tuple[Track, ...]) -> pa.Table:
+    log = unit.log
+    times = log.reference_times_us
+    times = times[(times >= unit.start_us) & (times < unit.end_us)]
+    if not tracks or not log.has_poses or len(times) == 0:
+        return pa.Table.from_pylist([], schema=AGENTS_SCHEMA)
+    agents = states_at(tracks, times)
+    frames = measure(agents, ego_states(log, times))
+    poses, _ = log.poses_at(times)
+    dx, dy = agents.x_m - poses[:, 0, 3], agents.y_m - poses[:, 1, 3]
+    yaw = yaw_of(poses)
+    cos, sin = np.cos(yaw), np.sin(yaw)
+
+    def turned(x: ndarray, y: ndarray) -> tuple[ndarray, ndarray]:
+        return cos * x + sin * y, cos * y - sin * x
+
+    x, y = turned(dx, dy)
+    vx, vy = turned(agents.vx_mps, agents.vy_mps)
+    columns = {"x_m": x, "y_m": y, "yaw_rad": wrap_angle(agents.yaw_rad - yaw), "vx_mps": vx, "vy_mps": vy}
+    columns |= {"length_m": agents.length_m, "width_m": agents.width_m, "risk": frames.risk}
+    columns |= {name: frames.measures[name] for name in _MEASURES}
+    t, a = np.nonzero((agents.present & (np.hypot(x, y) <= AGENT_REACH_M)).T)  # time-major, as they are read
+    table: dict[str, Any] = {
+        "log_id": pa.array([log.log_id] * len(t), pa.string()),
+        "unit_id": pa.array([unit.unit_id] * len(t), pa.string()),
+        "time_us": pa.array(times[t]),
+        "track_id": pa.array([agents.track_ids[i] for i in a], pa.string()),
+        "category": pa.array([agents.categories[i] for i in a], pa.string()),
+    }
+    for name, values in columns.items():
+        picked = values[a, t].astype(np.float32)
+        table[name] = pa.array(picked, mask=~np.isfinite(picked))
+    return pa.table(table, schema=AGENTS_SCHEMA)
+
+
+def _mean(values: ndarray) -> float | None:
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else None
+
+
+def _known(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _driven(distance: ndarray) -> float | None:
+    known = distance[np.isfinite(distance)]
+    return float(known[-1] - known[0]) if len(known) else None

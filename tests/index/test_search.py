@@ -1,0 +1,230 @@
+"""Search against brute force, on a store of random clips."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from sceneminer.index.errors import IndexFault, QueryError, WriterBusyError
+from sceneminer.index.hardness import index_version, mean_neighbour_distance, refresh_hardness
+from sceneminer.index.manage import delete_logs, index_info, move_root, optimize
+from sceneminer.index.schema import LOGS_SCHEMA, clips_schema
+from sceneminer.index.search import Index, hardest, open_index, search
+from sceneminer.index.store import Store, writer_lock
+
+WIDTH = 16
+
+
+def make_clips(logs: int, per_log: int, *, seed: int = 0, first: int = 0) -> pa.Table:
+    rng = np.random.default_rng(seed)
+    rows = []
+    for log in range(first, first + logs):
+        for k in range(per_log):
+            vector = rng.normal(size=WIDTH).astype(np.float32)
+            rows.append(
+                {
+                    "clip_id": f"log{log:03d}-0badf00d+{k * 1000:07d}",
+                    "log_id": f"log{log:03d}-0badf00d",
+                    "log_name": f"log{log:03d}",
+                    "unit_id": f"unit{log:03d}",
+                    "start_us": k * 1_000_000,
+                    "end_us": (k + 2) * 1_000_000,
+                    "location": "north" if log % 2 else None,
+                    "risk_tracks": None if log % 3 == 0 else float(rng.random()),
+                    "tag_rain": float(rng.random()),
+                    "stream_fingerprint": "s",
+                    "embedding": vector / np.linalg.norm(vector),
+                }
+            )
+    return pa.Table.from_pylist(rows, schema=clips_schema(WIDTH))
+
+
+def make_logs(logs: int) -> pa.Table:
+    rows = [
+        {
+            "log_id": f"log{i:03d}-0badf00d",
+            "name": f"log{i:03d}",
+            "root": f"/data/a/{i}",
+            "options": "{}",
+            "issues": "[]",
+        }
+        for i in range(logs)
+    ]
+    return pa.Table.from_pylist(rows, schema=LOGS_SCHEMA)
+
+
+@pytest.fixture
+def index(tmp_path) -> Index:
+    store = Store.create(tmp_path / "index", embed_dim=WIDTH)
+    store.append("logs", make_logs(12))
+    store.append("clips", make_clips(12, 10))
+    store.set_manifest({"mining": {"stride_us": 1_000_000}})
+    return open_index(tmp_path / "index")
+
+
+def brute_force(index: Index, vector: np.ndarray, keep) -> list[str]:
+    rows = [row for row in index.store.read("clips").to_pylist() if keep(row)]
+    return [r["clip_id"] for r in sorted(rows, key=lambda r: -float(np.dot(r["embedding"], vector)))]
+
+
+def test_text_search_ranks_as_brute_force_and_merges_neighbours(index):
+    vector = np.random.default_rng(5).normal(size=WIDTH)
+    hits = search(index, "anything", top=120, encode_text=lambda texts: vector[None])
+    order = brute_force(index, vector, lambda row: True)
+    assert len(hits) == 12  # every clip found, so each log is one interval
+    assert hits[0].best_clip_id == order[0]
+    assert [h.score for h in hits] == sorted((h.score for h in hits), reverse=True)
+    assert sum(len(h.clip_ids) for h in hits) == 120
+    assert hits[0].start_us == 0 and hits[0].end_us == 11_000_000
+
+
+def test_top_counts_intervals_after_merging(index):
+    vector = np.random.default_rng(6).normal(size=WIDTH)
+    hits = search(index, "anything", top=7, encode_text=lambda texts: vector[None])
+    assert len(hits) == 7
+    for hit in hits:
+        starts = [int(c.rsplit("+")[1]) for c in hit.clip_ids]
+        assert all(b - a <= 1000 for a, b in zip(starts, starts[1:], strict=False))
+
+
+def test_filters_keep_what_they_say_and_null_never_matches(index):
+    vector = np.ones(WIDTH)
+    for where, keep in {
+        "risk > 0.5 and tag.rain > 0.5": lambda r: (r["risk_tracks"] or 0) > 0.5 and r["tag_rain"] > 0.5,
+        "not risk > 0.5": lambda r: r["risk_tracks"] is not None and r["risk_tracks"] <= 0.5,
+        "location != 'south'": lambda r: r["location"] is not None,
+        "log in ('log001', 'log002')": lambda r: r["log_name"] in ("log001", "log002"),
+    }.items():
+        hits = search(index, "x", where=where, top=1000, encode_text=lambda texts: vector[None])
+        found = {clip for hit in hits for clip in hit.clip_ids}
+        assert found == set(brute_force(index, vector, keep)), where
+
+
+def test_like_leaves_out_the_clip_itself(index):
+    clip = "log004-0badf00d+0003000"
+    own = index.store.read("clips", where=f"clip_id = '{clip}'").to_pylist()[0]
+    hits = search(index, like=clip, top=500)
+    found = {c for hit in hits for c in hit.clip_ids}
+    assert clip not in found and "log004-0badf00d+0004000" not in found and "log004-0badf00d+0005000" in found
+    outside = brute_force(index, np.array(own["embedding"]), lambda r: r["clip_id"] in found)
+    assert hits[0].best_clip_id == outside[0]
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({}, "a text, a clip to be like, or a filter"),
+        ({"text": "x", "like": "y"}, "found both"),
+        ({"text": "  "}, "1 to 1000 characters"),
+        ({"text": "x" * 1001}, "1 to 1000 characters"),
+        ({"like": "no'such"}, "no'such"),
+        ({"text": "x", "top": 0}, "top between"),
+        ({"text": "x", "where": "nonsense > 1"}, "nonsense"),
+    ],
+)
+def test_bad_queries_are_refused(index, kwargs, message):
+    with pytest.raises(QueryError, match=message):
+        search(index, **kwargs)
+
+
+def test_hardness_is_refreshed_explicitly_and_ranks(index):
+    with pytest.raises(IndexFault, match="optimize"):
+        hardest(index)
+    refresh_hardness(index.store)
+    hits = hardest(index, top=500)
+    rows = {r["clip_id"]: r for r in index.store.read("clips").to_pylist()}
+    assert {c for h in hits for c in h.clip_ids} == set(rows)
+    assert hits[0].score == pytest.approx(max(r["hardness"] for r in rows.values()))
+    unknown = [r for r in rows.values() if r["risk_tracks"] is None]
+    known = [r for r in rows.values() if r["risk_tracks"] is not None]
+    risks = np.array([r["risk_tracks"] for r in known])
+    rarities = np.sort([r["rarity"] for r in rows.values()])
+    for row in known[:20]:
+        share = np.mean(risks < row["risk_tracks"])
+        rare = np.searchsorted(rarities, row["rarity"], "left") / len(rarities)
+        assert row["hardness"] == pytest.approx((0.5 * share + 0.25 * rare) / 0.75, abs=1e-6)
+    for row in unknown[:20]:  # the null part is left out, not taken for zero
+        rare = np.searchsorted(rarities, row["rarity"], "left") / len(rarities)
+        assert row["hardness"] == pytest.approx(rare, abs=1e-6)
+
+
+def test_rarity_is_the_mean_distance_to_neighbours_of_other_logs():
+    rng = np.random.default_rng(1)
+    vectors, logs = rng.normal(size=(40, 5)), np.repeat(np.arange(4), 10)
+    fast = mean_neighbour_distance(vectors, logs, neighbours=3)
+    for i, vector in enumerate(vectors):
+        cosine = [
+            1 - vector @ other / np.linalg.norm(vector) / np.linalg.norm(other)
+            for other, log in zip(vectors, logs, strict=True)
+            if log != logs[i]
+        ]
+        assert fast[i] == pytest.approx(np.mean(np.sort(cosine)[:3]), abs=1e-5)
+    assert np.isnan(mean_neighbour_distance(vectors, np.zeros(40, int), neighbours=3)).all()
+
+
+def test_clips_without_images_are_not_found_by_text(index):
+    rows = make_clips(1, 3, first=90).to_pylist()
+    for row in rows:
+        row["embedding"] = row["stream_fingerprint"] = None
+    index.store.append("clips", pa.Table.from_pylist(rows, schema=clips_schema(WIDTH)))
+    vector = np.ones(WIDTH)
+    hits = search(index, "x", top=1000, encode_text=lambda texts: vector[None])
+    assert all(hit.log_name != "log090" for hit in hits)
+    refresh_hardness(index.store)
+    with pytest.raises(QueryError, match="clip with images"):
+        search(index, like=rows[0]["clip_id"])
+
+
+def test_logs_are_deleted_and_moved(index, tmp_path):
+    before = index_version(index.store)
+    removed = delete_logs(index, ("log003",))
+    assert removed["clips"] == 10 and removed["logs"] == 1
+    assert index.store.rows("clips") == 110 and index_version(index.store) != before
+    with pytest.raises(IndexFault, match="log003"):
+        delete_logs(index, ("log003",))
+    from pathlib import Path
+
+    assert move_root(index, Path("/data/a"), Path("/mnt/b")) == 11
+    assert set(index.store.read("logs")["root"].to_pylist()) == {f"/mnt/b/{i}" for i in range(12) if i != 3}
+    with pytest.raises(IndexFault, match="/data/a"):
+        move_root(index, Path("/data/a"), Path("/x"))
+
+
+def test_a_second_writer_is_refused(index):
+    with writer_lock(index.folder), pytest.raises(WriterBusyError), writer_lock(index.folder):
+        pass
+
+
+def test_what_is_no_index_is_refused(tmp_path):
+    with pytest.raises(IndexFault, match="found none"):
+        open_index(tmp_path)
+    store = Store.create(tmp_path / "x", embed_dim=4)
+    store.set_manifest({"format_version": 99})
+    with pytest.raises(IndexFault, match="found 99"):
+        open_index(tmp_path / "x")
+
+
+@pytest.mark.slow
+def test_the_vector_index_builds_itself_and_narrow_filters_stay_exact(tmp_path):
+    store = Store.create(tmp_path / "index", embed_dim=WIDTH)
+    for part in range(4):
+        store.append("clips", make_clips(250, 10, seed=part, first=part * 250))
+    index = open_index(tmp_path / "index")
+    assert not index_info(index).ann
+    done = optimize(index, ann_from_rows=10_000)
+    assert done.ann and index_info(index).ann
+    rng = np.random.default_rng(3)
+    rows = store.read("clips", columns=["clip_id", "embedding", "tag_rain"])
+    matrix = np.stack(rows["embedding"].to_numpy(zero_copy_only=False))
+    ids, rain = np.array(rows["clip_id"].to_pylist()), rows["tag_rain"].to_numpy()
+    recall, exact = [], []
+    for _ in range(20):
+        vector = rng.normal(size=WIDTH)
+        truth = ids[np.argsort(-(matrix @ vector))[:10]]
+        found = store.nearest(vector.astype(np.float32), columns=["clip_id"], where=None, limit=10)
+        recall.append(len(set(truth) & set(found["clip_id"].to_pylist())) / 10)
+        keep = np.flatnonzero(rain > 0.99)
+        truth = ids[keep[np.argsort(-(matrix[keep] @ vector))[:10]]]
+        found = store.nearest(vector.astype(np.float32), columns=["clip_id"], where="tag_rain > 0.99", limit=10)
+        exact.append(found["clip_id"].to_pylist() == truth.tolist())
+    assert np.mean(recall) >= 0.95
+    assert all(exact)
