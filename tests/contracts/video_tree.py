@@ -16,8 +16,8 @@ def two_tone(width: int, height: int) -> np.ndarray:
 
 
 def grey(k: int, width: int, height: int) -> np.ndarray:
-    """A frame that says its number: brightness 4 k."""
-    return np.full((height, width, 3), 4 * k, np.uint8)
+    """A frame that says its number: brightness 6 k."""
+    return np.full((height, width, 3), 6 * k, np.uint8)
 
 
 def write_video(
@@ -39,6 +39,7 @@ def write_video(
         stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
         stream.gop_size = group
+        stream.bit_rate = 4_000_000
         if codec in ("libx264", "mpeg4"):
             stream.max_b_frames = b_frames
         stream.codec_context.time_base = Fraction(1, 30)

@@ -200,6 +200,8 @@ def _open_container(path: Path, name: str) -> tuple[Any, Any]:
     if context.width * context.height > MAX_IMAGE_PIXELS:
         found = f"found {context.width}×{context.height}"
         raise media_error("too_large", name, f"expected at most {MAX_IMAGE_PIXELS} pixels, {found}")
+    # No threads of FFmpeg's own: closing a decoder that a fork inherited would wait for them for ever.
+    context.thread_count = 1
     context.options = {"max_pixels": str(MAX_IMAGE_PIXELS)}
     return container, streams[0]
 
@@ -218,10 +220,12 @@ def _read_timeline(media: MediaRoot, name: str) -> Timeline:
     av = _av()
     container, stream = _open_container(media.path(name), name)
     ticks: list[int] = []
+    hidden = 0
     issues: list[Issue] = []
     with container:
         try:
             for packet in container.demux(stream):
+                hidden += packet.is_discard
                 if packet.size and not packet.is_discard and (at := _ticks(packet, container)) is not None:
                     ticks.append(at)
         except (av.error.FFmpegError, OSError) as error:
@@ -231,15 +235,24 @@ def _read_timeline(media: MediaRoot, name: str) -> Timeline:
         if not ticks:
             raise media_error("broken_file", name, "expected video frames, found none")
         offsets = sorted(_offset_us(t, min(ticks), stream) for t in ticks)
-        declared_us = container.duration or 0
-        if declared_us - offsets[-1] > _SHORT_US + 2 * offsets[-1] // max(len(ticks) - 1, 1):
-            reason = f"expected frames for {declared_us / 1e6:.1f} s as the file declares, found the last at "
-            issues.append(Issue("broken_file", name, f"{reason}{offsets[-1] / 1e6:.1f} s"))
+        lacking = _lacking(container.duration or 0, stream.frames, offsets, hidden)
+    if lacking and not issues:
+        issues.append(Issue("broken_file", name, lacking))
     unique = tuple(dict.fromkeys(offsets))
     if len(unique) < len(offsets):
         reason = "expected each frame time once, found repeats; the first is kept"
         issues.append(Issue("odd_time", name, reason, len(offsets) - len(unique)))
     return Timeline(unique, min(ticks), created, tuple(issues))
+
+
+def _lacking(declared_us: int, declared: int, offsets_us: list[int], hidden: int) -> str:
+    """What a file says it has and has not: by frames where it counts them, else by duration."""
+    last_us, count = offsets_us[-1], len(offsets_us)
+    if declared > count + hidden:
+        return f"expected {declared} frames as the file declares, found {count}"
+    if declared == 0 and declared_us - last_us > _SHORT_US + 2 * last_us // max(count - 1, 1):
+        return f"expected {declared_us / 1e6:.1f} s as the file declares, found the last frame at {last_us / 1e6:.1f} s"
+    return ""
 
 
 @functools.lru_cache(maxsize=_OPEN_DECODERS)
