@@ -87,10 +87,11 @@ def _only_cameras(found: LogSet, cameras: tuple[str, ...] | None) -> LogSet:
     logs = []
     for log in found.logs:
         here = tuple(name for name in cameras if name in log.cameras())
-        lacks = [
+        said = [issue for issue in log.issues if issue.subject not in log.cameras() or issue.subject in here]
+        said += [
             Issue("missing_file", n, "asked for, but this log has no such camera") for n in cameras if n not in here
         ]
-        logs.append(replace(log.only(here), issues=(*log.issues, *lacks)))
+        logs.append(replace(log.only(here), issues=tuple(said)))
     return replace(found, logs=tuple(logs))
 
 

@@ -1,14 +1,12 @@
 """The nuScenes adapter: what a tree of it holds, and what becomes of broken ones."""
 
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from nuscenes_tree import START_US, ego_pose_at, make_nuscenes_tree, nuscenes_tables, token, write_tables
 
-from sceneminer.data.adapters import nuscenes
 from sceneminer.data.adapters.nuscenes_store import category_of
 from sceneminer.data.errors import DataError, MediaError
 from sceneminer.data.frame import frame_at
@@ -47,17 +45,26 @@ def test_a_log_is_one_scene(log):
     assert (log.name, log.log_id) == ("scene-0001", f"scene-0001-{token('scene', 0)[:8]}")
     assert (log.dataset, log.split, log.location) == ("nuscenes", "v1.0-mini", "smallville")
     assert log.description == "Straight on, 0 cones"
-    assert log.licence == "CC BY-NC-SA 4.0 (nuScenes terms of use)"
     assert log.reference_times_us.tolist() == [START_US + k * 500_000 for k in range(4)]
     assert (log.start_us, log.end_us) == (START_US - 12_000, START_US + 1_800_000)
     assert not log.issues
     assert log.series["CAM_FRONT"].keyframe.tolist() == [True, False, False] * 4
 
 
-def test_a_licence_in_the_tables_counts(tmp_path):
+@pytest.mark.parametrize(
+    ("row", "licence"),
+    [
+        ({"location": "boston-seaport"}, "CC BY-NC-SA 4.0 (nuScenes terms of use)"),
+        ({"location": "singapore-queenstown"}, "CC BY-NC-SA 4.0 (nuScenes terms of use)"),
+        ({"location": None}, "CC BY-NC-SA 4.0 (nuScenes terms of use)"),
+        ({"location": "smallville"}, None),
+        ({"location": "smallville", "licence": "Apache-2.0 (synthetic)"}, "Apache-2.0 (synthetic)"),
+    ],
+)
+def test_the_licence_is_that_of_the_recording(tmp_path, row, licence):
     tables = nuscenes_tables()
-    tables["log"][0]["licence"] = "Apache-2.0 (synthetic)"
-    assert opened(tmp_path, tables).logs[0].licence == "Apache-2.0 (synthetic)"
+    tables["log"][0] |= row
+    assert opened(tmp_path, tables).logs[0].licence == licence
 
 
 def test_each_sensor_has_the_pose_of_its_own_time(log):
@@ -206,7 +213,23 @@ def test_one_real_sample_without_chains_opens():
     assert {i.kind for i in log.issues} == {"missing_file"}
 
 
-def test_open_options_reach_the_adapter_itself(root):
-    options = replace(OpenOptions(), logs=("scene-0002",), cameras=("CAM_BACK",))
-    found = nuscenes.open_logs(root, options)
-    assert [log.name for log in found.logs] == ["scene-0002"] and found.logs[0].cameras() == ("CAM_BACK",)
+def test_cameras_are_chosen_by_name(root, log):
+    for name in ("CAM_FRONT", "CAM_BACK"):
+        (root / log.series[name].files[0]).unlink()
+    back = open_log(root, "scene-0001", OpenOptions(cameras=("CAM_BACK",)))
+    assert set(back.series) == {"CAM_BACK", "LIDAR_TOP"}
+    assert [issue.subject for issue in back.issues] == ["CAM_BACK"]
+    with pytest.raises(DataError, match="expected cameras among CAM_BACK, CAM_FRONT; found CAM_SIDE"):
+        open_logs(root, OpenOptions(cameras=("CAM_BACK", "CAM_SIDE")))
+
+
+def test_a_log_that_lacks_a_camera_says_so(tmp_path):
+    tables = nuscenes_tables()
+    second = token("scene", 1)
+    samples = {row["token"] for row in tables["sample"] if row["scene_token"] == second}
+    rows = tables["sample_data"]
+    tables["sample_data"] = [r for r in rows if r["sample_token"] not in samples or "CAM_BACK" not in r["filename"]]
+    write_tables(tmp_path, tables)
+    first, other = open_logs(tmp_path, OpenOptions(cameras=("CAM_BACK",))).logs
+    assert first.cameras() == ("CAM_BACK",) and other.cameras() == ()
+    assert "no such camera" in other.issues[-1].reason
