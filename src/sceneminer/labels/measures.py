@@ -100,6 +100,8 @@ class Encounters:
     dce_m: Float[ndarray, "n"]
     approach_mps: Float[ndarray, "n"]
     """Relative speed at the closest encounter."""
+    crossing: Float[ndarray, "n"]
+    """|sin| of the angle between both directions of travel then: 1 at right angles, 0 along each other or standing."""
     depth_m: Float[ndarray, "n"]
     """How deep the rectangles run into each other in the second after they touch; 0 where they do not."""
 
@@ -116,7 +118,7 @@ def encounters(ego: Bodies, agent: Bodies, *, horizon_s: float = HORIZON_S, step
         apart = closest_encounter(ego[~touch], agent[~touch], horizon_s=horizon_s, step_s=step_s)
         ttce[~touch], dce[~touch] = apart
     at_ego, at_agent = roll_out(ego, ttce), roll_out(agent, ttce)
-    approach = np.hypot(at_agent.vx_mps - at_ego.vx_mps, at_agent.vy_mps - at_ego.vy_mps)
+    approach, crossing = _approach(at_ego, at_agent)
     needed = approach / np.maximum(2.0 * ttce, 1e-3)
     depth = np.zeros_like(ttc)
     if np.any(touch):
@@ -127,6 +129,7 @@ def encounters(ego: Bodies, agent: Bodies, *, horizon_s: float = HORIZON_S, step
         ttce_s=ttce,
         dce_m=dce,
         approach_mps=approach,
+        crossing=crossing,
         depth_m=depth,
     )
 
@@ -140,7 +143,7 @@ def sampled_encounters(ego: Bodies, agent: Bodies, times_s: Float[ndarray, "k"])
     rows = np.arange(len(ttc))
     at = np.where(touch, np.searchsorted(times_s, np.where(touch, ttc, 0.0)), nearest)
     ttce = np.where(touch, ttc, times_s[nearest])
-    approach = np.hypot(agent.vx_mps - ego.vx_mps, agent.vy_mps - ego.vy_mps)[rows, at]
+    approach, crossing = _approach(ego[(rows, at)], agent[(rows, at)])
     soon = (times_s >= ttce[:, None]) & (times_s <= ttce[:, None] + _DEPTH_WINDOW_S)
     depth = np.max(np.where(soon, overlap_m(ego, agent), 0.0), axis=1)
     needed = np.minimum(approach / np.maximum(2.0 * ttce, 1e-3), DRAC_CAP_MPS2)
@@ -150,8 +153,17 @@ def sampled_encounters(ego: Bodies, agent: Bodies, times_s: Float[ndarray, "k"])
         ttce_s=ttce,
         dce_m=np.where(touch, 0.0, gaps[rows, nearest]),
         approach_mps=approach,
+        crossing=crossing,
         depth_m=np.where(touch, np.maximum(depth, 0.0), 0.0),
     )
+
+
+def _approach(ego: Bodies, agent: Bodies) -> tuple[ndarray, ndarray]:
+    """Relative speed, and how far the directions of travel cross."""
+    relative = np.hypot(agent.vx_mps - ego.vx_mps, agent.vy_mps - ego.vy_mps)
+    speeds = ego.speed_mps * agent.speed_mps
+    cross = np.abs(ego.vx_mps * agent.vy_mps - ego.vy_mps * agent.vx_mps)
+    return relative, np.where(speeds > 0.1, cross / np.maximum(speeds, 0.1), 0.0)
 
 
 def _depth_m(ego: Bodies, agent: Bodies, ttc: ndarray) -> ndarray:
