@@ -42,8 +42,9 @@ class TemporalBev(nn.Module):
     def __init__(self, *, frames: int, width: int, grid: BevGrid):
         super().__init__()
         self.frames, self.grid = frames, grid
-        self.mix = nn.Conv2d(frames * (width + 1), width, 1)
-        self.norm = nn.GroupNorm(1, width)
+        # Product and norm cell by cell: the bits of a 1×1 convolution and of a group norm change with the CPU threads.
+        self.mix = nn.Linear(frames * (width + 1), width)
+        self.norm = nn.LayerNorm(width)
         self.inner = nn.Conv2d(width, width // 2, 3, padding=1)
         self.outer = nn.Conv2d(width // 2, width, 3, padding=1)
 
@@ -59,7 +60,8 @@ class TemporalBev(nn.Module):
             raise ValueError(f"expected {self.frames} frames a clip, found {t}")
         past = warp_bev(bev[:, :-1].flatten(0, 1), last_from_frame[:, :-1].flatten(0, 1), self.grid)
         aligned = torch.cat([past.reshape(c, t - 1, ch, rows, columns), bev[:, -1:]], 1)
-        mixed = self.mix(aligned.flatten(1, 2))
-        fused = mixed + self.outer(functional.gelu(self.inner(functional.gelu(self.norm(mixed)))))
+        mixed = self.mix(aligned.flatten(1, 2).movedim(1, -1))
+        normed = functional.gelu(self.norm(mixed)).movedim(-1, 1).contiguous()
+        fused = mixed.movedim(-1, 1) + self.outer(functional.gelu(self.inner(normed)))
         observed = (aligned[:, :, -1].amax(1) > 0).to(bev)[:, None]
         return torch.cat([fused * observed, observed], 1)
