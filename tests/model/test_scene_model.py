@@ -115,6 +115,22 @@ def test_a_clip_is_the_same_bits_alone_or_with_neighbours_in_one_batch_shape(mod
     assert all(torch.equal(signals[name], whole[name][:1]) for name in signals)
 
 
+@pytest.mark.slow
+def test_the_trunk_is_the_same_bits_with_one_thread_or_two(tmp_path):
+    model = SceneModel.from_pretrained(make_clip_folder(tmp_path / "clip"))  # at full size: small shapes never split
+    features = model.encode(make_images(0).flatten(0, 1))
+    embeddings, patches = (x.unflatten(0, (4, 3)) for x in (features.embeddings, features.patches))
+    threads = torch.get_num_threads()
+    streams = []
+    try:
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            streams.append(model.make_stream(**trunk_inputs(model, embeddings, patches, make_frames())))
+    finally:
+        torch.set_num_threads(threads)
+    assert same(*streams)
+
+
 def test_signals_from_a_stored_stream_are_the_mined_ones(model):
     stream = run(model, make_images(0), make_frames())
     stored = Stream(torch.from_numpy(stream.tokens.numpy().copy()), torch.from_numpy(stream.embedding.numpy().copy()))
