@@ -257,7 +257,7 @@ HOSTILE = st.one_of(
 
 
 @given(data=st.data())
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_value_anywhere_breaks_opening(tmp_path_factory, data):
     tables = nuscenes_tables()
     for _ in range(data.draw(st.integers(1, 4))):
