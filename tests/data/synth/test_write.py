@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from sceneminer.data.synth.render import camera_image
 from shapely import MultiPoint, contains_xy
 
 from sceneminer.data.errors import DataError
 from sceneminer.data.synth.annotate import actor_pose, attribute_of
 from sceneminer.data.synth.lidar import lidar_sweep
 from sceneminer.data.synth.map_expansion import map_offset
+from sceneminer.data.synth.render import camera_image
 from sceneminer.data.synth.rig import CHANNELS, MOUNT_OF, rig_sensors
 from sceneminer.data.synth.scene import ego_at
 from sceneminer.data.synth.tables import CATEGORIES, TABLES
