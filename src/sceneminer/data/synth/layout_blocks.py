@@ -4,7 +4,7 @@ import numpy as np
 import shapely
 from jaxtyping import Float
 from numpy import ndarray
-from shapely import Polygon
+from shapely import MultiPolygon, Polygon
 from shapely.geometry.base import BaseGeometry
 
 from sceneminer.data.synth.props import Rgb, foot, make_tree, rectangle, varied
@@ -96,7 +96,7 @@ def _building(house: House, style: Style, tall: float, rng: np.random.Generator)
 
 def _yard(block: Polygon, row: list[Prop], style: Style, rng: np.random.Generator) -> list[Prop]:
     """Houses behind the row of a deep block: workshops, garages, flats round a yard."""
-    built = union([foot(house) for house in row])
+    built = MultiPolygon([foot(house) for house in row])
     free = shapely.buffer(shapely.buffer(block, -4.0).difference(shapely.buffer(built, 5.0)), -6.0)
     turn = _main_direction(block)
     props: list[Prop] = []
@@ -146,7 +146,7 @@ def backdrop(outline: Polygon, ends: Float[ndarray, "n 4"], style: Style, rng: n
 
 def _gaps(block: Polygon, houses: list[Prop], style: Style, rng: np.random.Generator) -> list[Prop]:
     """Trees behind the houses; hedges and fences where a gap shows the yard."""
-    built = union([foot(house) for house in houses])
+    built = MultiPolygon([foot(house) for house in houses])
     free = shapely.buffer(block, -1.5).difference(shapely.buffer(built, 1.2))
     props = [make_tree(xy, style, big=True, z_m=0.0, rng=rng) for xy in _scatter(free, style.tree_density / 110.0, rng)]
     outline = shapely.orient_polygons(block).exterior

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from numpy import ndarray
 from shapely import Polygon
 
-from sceneminer.data.synth.roads import Roads, Stretch, corner_path, ribbon, ring
+from sceneminer.data.synth.roads import Roads, Stretch, corner_paths, ribbon, ring
 from sceneminer.data.synth.scene import Divider, Style
 
 SOLID_BEFORE_STOP_M = 18.0
@@ -48,8 +48,8 @@ def build_walk_paths(roads: Roads, mid_crossings: dict[int, float]) -> list[Floa
     """Lines people walk along; they meet at their ends, and short spurs lead to the ends of crossings' axes."""
     paths = []
     for junction in roads.junctions:
-        for i, leg in enumerate(junction.legs):
-            paths.append(corner_path(junction, i))
+        paths += corner_paths(junction)
+        for leg in junction.legs:
             if leg.crossing:
                 for side in (leg.left_m, -leg.right_m):
                     middle = side + np.sign(side) * leg.section.walk_m / 2

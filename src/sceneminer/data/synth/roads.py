@@ -212,21 +212,24 @@ def _without_slivers(shape: shapely.Geometry) -> shapely.Geometry:
     return shapely.buffer(thin, 0.01, join_style="mitre")
 
 
-def corner_path(junction: Junction, i: int) -> Float[ndarray, "n 2"]:
-    """The middle of the pavement round the corner from leg ``i``'s left side to the next leg's right side."""
-    leg, after = junction.legs[i], junction.legs[(i + 1) % len(junction.legs)]
-    strips = [one.strip(one.section.walk_m / 2) for one in junction.legs]
-    walk = min(leg.section.walk_m, after.section.walk_m)
+def corner_paths(junction: Junction) -> list[Float[ndarray, "_n 2"]]:
+    """The middle of the pavement round each corner, from a leg's left side to the next leg's right side."""
+    strips = [leg.strip(leg.section.walk_m / 2) for leg in junction.legs]
+    walk = min(leg.section.walk_m for leg in junction.legs)
     middle = rounded_union(strips, max(0.5, junction.radius_m - walk / 2))
     assert isinstance(middle, Polygon)
     outline = shapely.orient_polygons(middle).exterior
-    a = leg.point(leg.crossing_m, leg.left_m + leg.section.walk_m / 2)
-    b = after.point(after.crossing_m, -after.right_m - after.section.walk_m / 2)
-    start, end = outline.project(shapely.Point(a)), outline.project(shapely.Point(b))
-    if end > start:
-        points = np.asarray(substring(outline, start, end).coords)
-    else:  # over the ring's own start
-        first, second = substring(outline, start, outline.length), substring(outline, 0.0, end)
-        points = np.concatenate([first.coords, np.asarray(second.coords)[1:]])
-    points[0], points[-1] = a, b
-    return points
+    paths = []
+    for i, leg in enumerate(junction.legs):
+        after = junction.legs[(i + 1) % len(junction.legs)]
+        a = leg.point(leg.crossing_m, leg.left_m + leg.section.walk_m / 2)
+        b = after.point(after.crossing_m, -after.right_m - after.section.walk_m / 2)
+        start, end = outline.project(shapely.Point(a)), outline.project(shapely.Point(b))
+        if end > start:
+            points = np.asarray(substring(outline, start, end).coords)
+        else:  # over the ring's own start
+            first, second = substring(outline, start, outline.length), substring(outline, 0.0, end)
+            points = np.concatenate([first.coords, np.asarray(second.coords)[1:]])
+        points[0], points[-1] = a, b
+        paths.append(points)
+    return paths
