@@ -4,7 +4,7 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -43,8 +43,7 @@ def mine(
     workers: Annotated[int, typer.Option(help="Threads that decode images ahead of the model.")] = 2,
     min_cameras: Annotated[int, typer.Option(help="A clip with fewer usable cameras is quarantined.")] = 1,
     retry_quarantined: Annotated[bool, typer.Option(help="Mine again what was masked or quarantined.")] = False,
-    assume_rig: Annotated[bool, typer.Option(help="Take an assumed rig as good enough for metric signals.")] = False,
-    precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
+    precision: Annotated[Literal["fp32", "bf16"], typer.Option(help="Numeric mode of the tower.")] = "fp32",
     logs: Annotated[str | None, typer.Option(help="Only these logs, comma separated names.")] = None,
     split: SplitOption = None,
     media_root: MediaRoot = None,
@@ -71,7 +70,6 @@ def mine(
         precision=precision,
         workers=workers,
         retry_quarantined=retry_quarantined,
-        assume_rig=assume_rig,
     )
     raise typer.Exit(code)
 
@@ -300,8 +298,11 @@ def main() -> None:
     """Entry point: our own errors are one line and exit code 2, an interrupt is 130."""
     try:
         code = app(standalone_mode=False)
-    except typer.TyperException as error:
+    except typer.BadParameter as error:
         error.show()
+        sys.exit(2)
+    except typer.TyperException as error:
+        typer.echo(f"error: {error}", err=True)
         sys.exit(2)
     except ValueError as error:
         typer.echo(f"error: {error}", err=True)

@@ -3,6 +3,7 @@
 import io
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from jaxtyping import UInt8
@@ -75,6 +76,16 @@ def decode_image(data: bytes, name: str, *, size: tuple[int, int] | None = None)
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         reason = f"expected a JPEG or PNG image, found {type(error).__name__}"
         raise media_error("broken_file", name, reason) from error
+
+
+def resize_image(
+    image: UInt8[ndarray, "h w 3"], size: tuple[int, int], *, resample: Literal["bicubic", "bilinear"] = "bicubic"
+) -> UInt8[ndarray, "h2 w2 3"]:
+    """The whole image at another (width, height), antialiased."""
+    if (image.shape[1], image.shape[0]) == size:
+        return image
+    how = Image.Resampling.BICUBIC if resample == "bicubic" else Image.Resampling.BILINEAR
+    return np.asarray(Image.fromarray(image).resize(size, how))
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

@@ -141,14 +141,14 @@ def _query_vector(
 
 def text_encoder(index: Index) -> TextEncoder:
     """The text side of the tower that made this index's embeddings."""
-    from sceneminer.model.tower import load_tower
+    from sceneminer.model.zoo import load_text_tower
 
     model = index.manifest.get("model")
     if not model:
-        raise IndexFault("expected an index with embeddings, found one without images; search it by filter")
-    tower = load_tower(model["tower"], dtype="fp32")
+        raise IndexFault("expected an index with embeddings, found one without a model; search it by filter")
+    tower = load_text_tower(model["source"])
     if tower.space != model["space"]:
-        raise IndexFault(f"expected text space {model['space']}, found {tower.space} in {model['tower']}")
+        raise IndexFault(f"expected text space {model['space']}, found {tower.space} in {model['source']}")
 
     def encode(texts: list[str]) -> ndarray:
         return tower.encode_texts(texts).float().numpy()

@@ -56,7 +56,7 @@ _COLUMNS: dict[str, tuple[str, Kind]] = {
 }
 _COMPARISONS = {exp.GT: ">", exp.GTE: ">=", exp.LT: "<", exp.LTE: "<=", exp.EQ: "=", exp.NEQ: "!="}
 _ARITHMETIC = {exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.Div: "/"}
-_PARTS: dict[type[exp.Expression], set[str]] = {
+_PARTS: dict[type[exp.Expr], set[str]] = {
     exp.Is: {"this", "expression", "negate"},
     exp.In: {"this", "expressions", "negate"},
     exp.Between: {"this", "low", "high", "negate"},
@@ -65,8 +65,8 @@ _PARTS: dict[type[exp.Expression], set[str]] = {
     exp.Literal: {"this", "is_string"},
     exp.Column: {"this", "table", "db", "catalog"},
     exp.Boolean: {"this"},
-    **dict.fromkeys((exp.Paren, exp.Not, exp.Neg, exp.Abs), {"this"}),
-    **dict.fromkeys((exp.And, exp.Or, *_COMPARISONS, exp.Add, exp.Sub, exp.Mul), {"this", "expression"}),
+    **{key: {"this"} for key in (exp.Paren, exp.Not, exp.Neg, exp.Abs)},
+    **{key: {"this", "expression"} for key in (exp.And, exp.Or, *_COMPARISONS, exp.Add, exp.Sub, exp.Mul)},
 }
 """What may be set on each kind of node: a part not listed here would otherwise be dropped without a word."""
 
@@ -107,11 +107,11 @@ def quote(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
-def _present(node: exp.Expression) -> list[str]:
+def _present(node: exp.Expr) -> list[str]:
     return [key for key, value in node.args.items() if value not in (None, [], False)]
 
 
-def _condition(node: exp.Expression, depth: int) -> str:
+def _condition(node: exp.Expr, depth: int) -> str:
     _require_known_parts(node)
     if node.args.get("negate"):
         positive = node.copy()
@@ -123,14 +123,14 @@ def _condition(node: exp.Expression, depth: int) -> str:
         return _condition(node.this, depth + 1)
     if isinstance(node, exp.And | exp.Or):
         word = "AND" if isinstance(node, exp.And) else "OR"
-        return f"({_condition(node.left, depth + 1)} {word} {_condition(node.right, depth + 1)})"
+        return f"({_condition(node.this, depth + 1)} {word} {_condition(node.expression, depth + 1)})"
     if isinstance(node, exp.Not):
         return f"(NOT {_condition(node.this, depth + 1)})"
     if isinstance(node, exp.Is):
         return _is(node, depth)
     for kind, sign in _COMPARISONS.items():
         if type(node) is kind:
-            return _compare(node.left, sign, node.right, depth)
+            return _compare(node.this, sign, node.expression, depth)
     if isinstance(node, exp.Between):
         low = _compare(node.this, ">=", node.args["low"], depth)
         return f"({low} AND {_compare(node.this, '<=', node.args['high'], depth)})"
@@ -159,7 +159,7 @@ def _is(node: exp.Is, depth: int) -> str:
     raise QueryError(f"expected is null or is not null, found {node.sql()}")
 
 
-def _compare(left: exp.Expression, sign: str, right: exp.Expression, depth: int) -> str:
+def _compare(left: exp.Expr, sign: str, right: exp.Expr, depth: int) -> str:
     (a, kind_a), (b, kind_b) = _value(left, depth + 1), _value(right, depth + 1)
     if kind_a != kind_b:
         raise QueryError(f"expected the same type on both sides of {sign}, found {left.sql()} and {right.sql()}")
@@ -168,13 +168,13 @@ def _compare(left: exp.Expression, sign: str, right: exp.Expression, depth: int)
     return f"({a} {sign} {b})"
 
 
-def _require_known_parts(node: exp.Expression) -> None:
+def _require_known_parts(node: exp.Expr) -> None:
     unknown = set(_present(node)) - _PARTS.get(type(node), set(_present(node)))
     if unknown:
         raise QueryError(f"expected a plain {_name(node)}, found it with {', '.join(sorted(unknown))}")
 
 
-def _value(node: exp.Expression, depth: int) -> tuple[str, Kind]:
+def _value(node: exp.Expr, depth: int) -> tuple[str, Kind]:
     _require_known_parts(node)
     if depth > MAX_DEPTH:
         raise QueryError(f"expected at most {MAX_DEPTH} nested terms")
@@ -192,7 +192,7 @@ def _value(node: exp.Expression, depth: int) -> tuple[str, Kind]:
             return (f"(-{sql})" if isinstance(node, exp.Neg) else f"abs({sql})"), "number"
     for operator, sign in _ARITHMETIC.items():
         if type(node) is operator:
-            (a, kind_a), (b, kind_b) = _value(node.left, depth + 1), _value(node.right, depth + 1)
+            (a, kind_a), (b, kind_b) = _value(node.this, depth + 1), _value(node.expression, depth + 1)
             if kind_a == kind_b == "number":
                 return f"({a} {sign} {b})", "number"
     raise QueryError(f"expected a column, a number or a text, found {_name(node)}")
@@ -217,7 +217,7 @@ def _number(text: str) -> str:
     return str(int(text)) if text.isdigit() and len(text) < 19 else repr(value)
 
 
-def _name(node: exp.Expression) -> str:
+def _name(node: exp.Expr) -> str:
     if isinstance(node, exp.Anonymous):
         return f"function {node.name!r}"
     if isinstance(node, exp.Func):

@@ -1,7 +1,7 @@
 """Decoding ahead of the model: images in order, read by worker threads, at most a fixed number in flight."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from jaxtyping import UInt8
@@ -9,36 +9,43 @@ from numpy import ndarray
 
 from sceneminer.data.errors import Issue, MediaError
 from sceneminer.data.log import Log
+from sceneminer.data.media import resize_image
+from sceneminer.model.tower import Tower
 
 LOOK_AHEAD = 24
 ImageKey = tuple[str, int]
 """(camera, row of its Series)"""
+Decoded = UInt8[ndarray, "h w 3"] | Issue
+
+
+def read_for_tower(log: Log, key: ImageKey, tower: Tower) -> Decoded:
+    """One image at the tower's input size, whole; an Issue where it is unusable."""
+    camera, i = key
+    series = log.series[camera]
+    calibration = series.sensor(i).camera
+    try:
+        if calibration is not None and tower.resample == "bicubic":
+            height, width = tower.input_size(calibration.width_px, calibration.height_px)
+            return log.store.read_image(series, i, size=(width, height))
+        image = log.store.read_image(series, i)
+    except MediaError as error:
+        return error.issue
+    height, width = tower.input_size(image.shape[1], image.shape[0])
+    return resize_image(image, (width, height), resample=tower.resample)
 
 
 def iter_images(
-    log: Log,
-    keys: Iterable[ImageKey],
-    *,
-    size_of: Callable[[str, int], tuple[int, int]],
-    workers: int,
-) -> Iterator[tuple[ImageKey, UInt8[ndarray, "h w 3"] | Issue]]:
-    """Each image once, in the order asked for, resized to ``size_of`` (width, height); an Issue where it is unusable.
+    log: Log, keys: Iterable[ImageKey], tower: Tower, *, workers: int
+) -> Iterator[tuple[ImageKey, Decoded]]:
+    """Each image in the order asked for. Workers are threads: decoding and resizing release the interpreter.
 
-    Workers are threads: JPEG decoding and resizing release the interpreter. No more than LOOK_AHEAD images wait.
+    No more than LOOK_AHEAD images wait.
     """
-
-    def read(key: ImageKey) -> ndarray | Issue:
-        camera, i = key
-        try:
-            return log.store.read_image(log.series[camera], i, size=size_of(camera, i))
-        except MediaError as error:
-            return error.issue
-
-    waiting: deque[tuple[ImageKey, Future[ndarray | Issue]]] = deque()
+    waiting: deque[tuple[ImageKey, Future[Decoded]]] = deque()
     with ThreadPoolExecutor(max_workers=max(workers, 1), thread_name_prefix="decode") as pool:
         try:
             for key in keys:
-                waiting.append((key, pool.submit(read, key)))
+                waiting.append((key, pool.submit(read_for_tower, log, key, tower)))
                 if len(waiting) >= LOOK_AHEAD:
                     done, future = waiting.popleft()
                     yield done, future.result()

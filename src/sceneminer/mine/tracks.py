@@ -1,4 +1,4 @@
-"""What is known without a model: ego motion, risk from given tracks, tags by rule. Rows for ``frames`` and ``agents``."""
+"""What is known without a model: ego motion, risk from given tracks, tags by rule."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -94,7 +94,9 @@ def _frame_rows(unit: Unit, times: ndarray, speed: ndarray, risk: RiskFrames | N
     for k in np.flatnonzero(own):
         row: dict[str, Any] = {"log_id": log.log_id, "unit_id": unit.unit_id, "time_us": int(times[k])}
         if poses is not None:
-            row.update(x_m=poses[k, 0, 3], y_m=poses[k, 1, 3], yaw_rad=float(yaw_of(poses[k])), speed_mps=_known(speed[k]))
+            row.update(
+                x_m=poses[k, 0, 3], y_m=poses[k, 1, 3], yaw_rad=float(yaw_of(poses[k])), speed_mps=_known(speed[k])
+            )
         if risk is not None:
             row["risk_tracks"] = _known(risk.frame_risk[k])
             if risk.riskiest[k] >= 0:

@@ -1,0 +1,86 @@
+"""Mining with a progress bar and a closing account of what could not be used."""
+
+import sys
+from collections import Counter
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from sceneminer.data.options import OpenOptions
+from sceneminer.mine.quarantine import Quarantine
+from sceneminer.mine.run import MineReport, mine
+from sceneminer.mine.run import Progress as Where
+from sceneminer.mine.units import MiningPlan
+from sceneminer.model.tower import NumericMode
+
+NAMED = 8
+"""How many lines of each kind are printed; all of them are in quarantine.jsonl."""
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:.1f} clips/s")
+
+
+def mine_with_progress(
+    root: Path,
+    out: Path,
+    *,
+    options: OpenOptions,
+    plan: MiningPlan,
+    model: str,
+    precision: NumericMode | None,
+    workers: int,
+    retry_quarantined: bool = False,
+) -> int:
+    """Mine, show how far it is, say what was masked or quarantined; returns the exit code."""
+    console = Console(stderr=True, highlight=False)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task("opening", total=None)
+
+        def show(where: Where) -> None:
+            bar.update(task, description=where.log, completed=where.clips_done, total=where.clips_total)
+
+        report = mine(
+            root,
+            out,
+            options=options,
+            plan=plan,
+            model=model,
+            precision=precision,
+            workers=workers,
+            retry_quarantined=retry_quarantined,
+            on_progress=show,
+        )
+    print_report(report, out, Console(highlight=False, soft_wrap=True))
+    return report.exit_code
+
+
+def print_report(report: MineReport, out: Path, console: Console) -> None:
+    """What was done, and by name what was not."""
+    again = f", {report.units_already} of {report.units} units were there already" if report.units_already else ""
+    console.print(f"mined {report.clips} clips from {report.images} images of {report.logs} logs{again}")
+    console.print(f"{out} now has {report.index_clips} clips", markup=False)
+    for name, issue in report.logs_refused[:NAMED]:
+        console.print(f"refused log {name}: {issue.subject}: {issue.reason}", markup=False)
+    for name, issue in report.issues[:NAMED]:
+        where = f"{name}: " if name else ""
+        count = f" ({issue.count} times)" if issue.count > 1 else ""
+        console.print(f"{where}{issue.kind} {issue.subject}: {issue.reason}{count}", markup=False)
+    if len(report.issues) > NAMED:
+        kinds = Counter(issue.kind for _, issue in report.issues[NAMED:])
+        console.print("and " + ", ".join(f"{n} more {kind}" for kind, n in sorted(kinds.items())), markup=False)
+    if not (report.images_masked or report.clips_quarantined or report.logs_refused):
+        return
+    lines = sorted(Quarantine(out).lines)
+    for line in [line for line in lines if line.what == "image"][:NAMED]:
+        console.print(f"masked {line.subject}: {line.reason}", markup=False)
+    console.print(
+        f"{report.images_masked} images masked, {report.clips_quarantined} clips and {len(report.logs_refused)} logs "
+        f"quarantined; all are named in {out / 'quarantine.jsonl'}",
+        markup=False,
+    )

@@ -1,0 +1,288 @@
+"""Mining a root into an index: plan units, skip what is committed, run the rest here, commit together, refresh."""
+
+import json
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from sceneminer.data.errors import DataError, Issue
+from sceneminer.data.log import Log
+from sceneminer.data.open import open_logs
+from sceneminer.data.options import LogSet, OpenOptions
+from sceneminer.index.errors import IndexFault
+from sceneminer.index.hardness import refresh_hardness
+from sceneminer.index.schema import EMPTY_UNITS_SCHEMA, LOGS_SCHEMA, UNIT_TABLES
+from sceneminer.index.store import Store, writer_lock
+from sceneminer.mine.quarantine import Quarantine, Quarantined
+from sceneminer.mine.rows import UnitRows, mine_unit
+from sceneminer.mine.units import MiningPlan, Unit, units_of
+from sceneminer.model.fingerprint import head_fingerprint, stream_fingerprint
+from sceneminer.model.scene_model import SceneModel
+from sceneminer.model.tower import NumericMode
+from sceneminer.model.zoo import TINY, resolve_model
+
+COMMIT_CLIPS = 1024
+COMMIT_SECONDS = 15.0
+NOTES = frozenset({"missing_table", "unsupported", "no_calibration"})
+"""Issues that say what a data set does not have; every other kind is damage and shows in the exit code."""
+
+Executor = Callable[[list[Unit], SceneModel, MiningPlan, str, int], Iterator[UnitRows]]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run is; ``clips_total`` counts what was left to do when it began."""
+
+    clips_done: int
+    clips_total: int
+    log: str
+
+
+@dataclass(frozen=True)
+class MineReport:
+    """What a run did and what it could not use."""
+
+    logs: int
+    units: int
+    units_already: int
+    clips: int
+    images: int
+    images_masked: int
+    clips_quarantined: int
+    logs_refused: tuple[tuple[str, Issue], ...]
+    issues: tuple[tuple[str, Issue], ...]
+    """(log name, or empty for the root; what was not usable on opening)"""
+    index_clips: int
+
+    @property
+    def exit_code(self) -> int:
+        """0 all mined, 3 something was masked by damage, dropped from a table, or quarantined."""
+        damaged = any(issue.kind not in NOTES for _, issue in self.issues)
+        lost = self.images_masked or self.clips_quarantined or self.logs_refused
+        return 3 if lost or damaged else 0
+
+
+def mine(
+    root: Path | str,
+    out: Path | str,
+    *,
+    options: OpenOptions | None = None,
+    plan: MiningPlan | None = None,
+    model: str | Path | SceneModel = TINY,
+    precision: NumericMode | None = None,
+    workers: int = 2,
+    retry_quarantined: bool = False,
+    on_progress: Callable[[Progress], None] | None = None,
+    executor: Executor | None = None,
+) -> MineReport:
+    """Mine the logs under ``root`` into the index at ``out``; a second call continues or adds.
+
+    Raises DataError where nothing under ``root`` can be used, IndexFault where the index was made with another model
+    or plan, CheckpointError for a model that cannot be loaded.
+    """
+    options, plan, folder = options or OpenOptions(), plan or MiningPlan(), Path(out)
+    found = open_logs(root, options)
+    if not found.logs:
+        why = "; ".join(f"{name}: {issue.reason}" for name, issue in found.refused[:5])
+        raise DataError(f"expected at least one usable log under {root}, found none ({why or 'no log at all'})")
+    scene_model, source = _load(model, precision, plan)
+    fingerprint = stream_fingerprint(scene_model)
+    with writer_lock(folder):
+        store = _open_or_create(folder, scene_model, source, fingerprint, plan)
+        quarantine = Quarantine(folder)
+        quarantine.replace(
+            [(line.log_id, "") for line in quarantine.lines if line.what == "log"],
+            [*_other_roots(quarantine, found), *_refused(found)],
+        )
+        if retry_quarantined:
+            _forget_units(store, quarantine.units())
+        committed = store.committed_units()
+        store.drop_uncommitted(committed)
+        units = [unit for log in found.logs for unit in units_of(log, plan, stream_fingerprint=fingerprint)]
+        store.upsert("logs", "log_id", _log_rows(found.logs, Path(root), options))
+        todo = [unit for unit in units if unit.unit_id not in committed]
+        run = executor or run_here
+        done = _commit_all(run(todo, scene_model, plan, fingerprint, workers), store, quarantine, todo, on_progress)
+        refresh_hardness(store)
+        store.optimize()
+        return _report(found, units, todo, done, quarantine, store)
+
+
+def run_here(
+    units: list[Unit], model: SceneModel, plan: MiningPlan, fingerprint: str, workers: int
+) -> Iterator[UnitRows]:
+    """The local executor: units one after another in this process, decode threads ahead of the model."""
+    for unit in units:
+        yield mine_unit(unit, model, plan, stream_fingerprint=fingerprint, workers=workers)
+
+
+def _load(model: str | Path | SceneModel, precision: NumericMode | None, plan: MiningPlan) -> tuple[SceneModel, str]:
+    if isinstance(model, SceneModel):
+        loaded, source = model, str(getattr(model.tower, "folder", model.tower.name))
+    else:
+        folder = resolve_model(model)
+        loaded = SceneModel.from_pretrained(folder, numeric_mode=precision)
+        source = str(Path(model).resolve()) if Path(model).is_dir() else str(model)
+    period_us = plan.length_us // loaded.config.frames_per_clip
+    # Frames are spread over the whole clip; their spacing is part of the stream and of its fingerprint.
+    loaded.config = replace(loaded.config, frame_period_us=period_us)
+    return loaded, source
+
+
+def _open_or_create(folder: Path, model: SceneModel, source: str, fingerprint: str, plan: MiningPlan) -> Store:
+    mining = {key: value for key, value in asdict(plan).items() if key != "cameras"}
+    if not Store.exists(folder) or "model" not in Store.open(folder).manifest():
+        if folder.exists() and any(p.name not in _OURS and p.suffix != ".lance" for p in folder.iterdir()):
+            raise IndexFault(f"expected an index or an empty folder at {folder}, found other files there")
+        store = Store.create(folder, embed_dim=model.tower.embed_dim)
+        heads = {name: head_fingerprint(head) for name, head in model.heads.items()}
+        described = {
+            "source": source,
+            "space": model.tower.space,
+            "embed_dim": model.tower.embed_dim,
+            "precision": model.config.numeric_mode,
+            "stream_fingerprint": fingerprint,
+        }
+        store.set_manifest({"model": described, "mining": mining, "columns": _provenance(heads)})
+        return store
+    store = Store.open(folder)
+    manifest = store.manifest()
+    if manifest["model"]["stream_fingerprint"] != fingerprint:
+        raise IndexFault(
+            f"expected the stream this index was made with, {manifest['model']['stream_fingerprint'][:12]} of "
+            f"{manifest['model']['source']}; found {fingerprint[:12]} of {source}: mine into another folder"
+        )
+    if manifest["mining"] != mining:
+        raise IndexFault(f"expected the plan this index was made with, {manifest['mining']}; found {mining}")
+    return store
+
+
+_OURS = frozenset({".writer.lock", "quarantine.jsonl"})
+
+
+def _provenance(heads: dict[str, str]) -> dict[str, str]:
+    return {
+        "embedding": f"head embedding {heads['embedding'][:12]}",
+        "tag_*": f"head tags {heads['tags'][:12]}",
+        "label_tag_*": "rules on annotations, map, ego motion and description (sceneminer tags --explain)",
+        "risk_tracks": "physics on given tracks",
+        "risk_camera": "null: no risk head has been trained",
+        "ambiguity": "null: no forecast head has been trained",
+    }
+
+
+def _commit_all(
+    results: Iterator[UnitRows],
+    store: Store,
+    quarantine: Quarantine,
+    todo: list[Unit],
+    on_progress: Callable[[Progress], None] | None,
+) -> Counter[str]:
+    """Write units as they come, several together; what is finished is written even when interrupted."""
+    done: Counter[str] = Counter()
+    total = sum(len(unit.clips) for unit in todo)
+    waiting: list[UnitRows] = []
+    since = time.monotonic()
+    seen = 0
+    try:
+        for rows in results:
+            waiting.append(rows)
+            seen += len(rows.unit.clips)
+            done.update(units=1, clips=rows.clips, images=rows.images)
+            if on_progress:
+                on_progress(Progress(seen, total, rows.unit.log.name))
+            if sum(w.clips for w in waiting) >= COMMIT_CLIPS or time.monotonic() - since > COMMIT_SECONDS:
+                _commit(store, quarantine, waiting)
+                waiting, since = [], time.monotonic()
+    finally:
+        _commit(store, quarantine, waiting)
+    return done
+
+
+def _commit(store: Store, quarantine: Quarantine, units: list[UnitRows]) -> None:
+    """Side tables first, ``clips`` last: a unit exists from the moment its clips do."""
+    if not units:
+        return
+    quarantine.replace(
+        [(rows.unit.log.log_id, rows.unit.unit_id) for rows in units],
+        [line for rows in units for line in rows.quarantined],
+    )
+    for name in UNIT_TABLES:
+        store.append(name, pa.concat_tables([rows.tables[name] for rows in units]))
+    empty = [{"unit_id": r.unit.unit_id, "log_id": r.unit.log.log_id} for r in units if r.clips == 0]
+    store.append("empty_units", pa.Table.from_pylist(empty, schema=EMPTY_UNITS_SCHEMA))
+    store.append("clips", pa.concat_tables([rows.tables["clips"] for rows in units]))
+
+
+def _forget_units(store: Store, units: set[str]) -> None:
+    for unit in sorted(units):
+        for name in ("clips", "empty_units", *UNIT_TABLES):
+            store.delete(name, f"unit_id = '{unit}'")
+
+
+def _refused(found: LogSet) -> list[Quarantined]:
+    return [
+        Quarantined(issue.subject or name, "", "log", name, issue.kind, issue.reason) for name, issue in found.refused
+    ]
+
+
+def _other_roots(quarantine: Quarantine, found: LogSet) -> list[Quarantined]:
+    """Refusals of earlier roots stand; those of logs that open now do not."""
+    names = {log.name for log in found.logs} | {name for name, _ in found.refused}
+    return [line for line in quarantine.lines if line.what == "log" and line.subject not in names]
+
+
+def _log_rows(logs: tuple[Log, ...], root: Path, options: OpenOptions) -> pa.Table:
+    rows: list[dict[str, Any]] = []
+    for log in logs:
+        told = {k: str(v) if isinstance(v, os.PathLike) else v for k, v in asdict(options).items() if k != "logs"}
+        rows.append(
+            {
+                "log_id": log.log_id,
+                "name": log.name,
+                "dataset": log.dataset,
+                "split": log.split,
+                "location": log.location,
+                "description": log.description,
+                "licence": log.licence,
+                "start_us": log.start_us,
+                "end_us": log.end_us,
+                "cameras": list(log.cameras()),
+                "rig_source": log.rig.source,
+                "has_poses": log.has_poses,
+                "has_tracks": log.has_tracks,
+                "has_map": log.has_map,
+                "root": str(root.resolve()),
+                "adapter": log.dataset,
+                "options": json.dumps(told, sort_keys=True),
+                "issues": json.dumps([asdict(issue) for issue in log.issues], sort_keys=True),
+            }
+        )
+    return pa.Table.from_pylist(rows, schema=LOGS_SCHEMA)
+
+
+def _report(
+    found: LogSet, units: list[Unit], todo: list[Unit], done: Counter[str], quarantine: Quarantine, store: Store
+) -> MineReport:
+    ids = {unit.unit_id for unit in units}
+    lines = [line for line in quarantine.lines if line.unit_id in ids]
+    issues = [("", issue) for issue in found.issues]
+    issues += [(log.name, issue) for log in found.logs for issue in log.issues]
+    return MineReport(
+        logs=len(found.logs),
+        units=len(units),
+        units_already=len(units) - len(todo),
+        clips=done["clips"],
+        images=done["images"],
+        images_masked=sum(line.what == "image" for line in lines),
+        clips_quarantined=sum(line.what == "clip" for line in lines),
+        logs_refused=found.refused,
+        issues=tuple(issues),
+        index_clips=store.rows("clips"),
+    )
