@@ -38,21 +38,12 @@ class Act:
             return "person", len(world.people.s) - 1
         return "vehicle", len(world.fleet.s) - 1 if self.script.actor is None else self.script.actor
 
-    def _way_to_place(self, world: World) -> float:
-        """Ego's distance to the place along its heading; large once it lies behind."""
-        pose = world.fleet.pose[0]
-        delta = self.script.place - pose[:2]
-        along = float(delta @ np.array([np.cos(pose[2]), np.sin(pose[2])]))
-        straight = float(np.hypot(*delta))
-        return straight if along > 0 and straight < 90.0 else 1e9
-
     def _from_side(self, world: World, time_s: float) -> None:
         people, k = world.people, len(world.people.s) - 1
         start = people.starts[k]
         if self.cued_s is None:
             people.seen_by[k] = -3
-            v = float(world.fleet.v[0])
-            if time_s > 0.5 and v > 3.5 and self._way_to_place(world) < self.script.cue_m:
+            if time_s >= self.script.cue_s:
                 self.cued_s = time_s
                 people.wish[k] = start.speed_mps
                 if start.rider:
@@ -64,7 +55,7 @@ class Act:
         fleet, i = world.fleet, len(world.fleet.s) - 1
         if self.cued_s is None:
             fleet.forced[i] = -1.0
-            if time_s > 0.5 and fleet.v[0] > 5.0 and self._way_to_place(world) < self.script.cue_m:
+            if time_s >= self.script.cue_s:
                 self.cued_s = time_s
                 fleet.lapse[0] = (time_s, time_s + self.script.blind_s)
         else:
@@ -74,7 +65,7 @@ class Act:
     def _cut_in(self, world: World, time_s: float) -> None:
         fleet, i = world.fleet, self.script.actor
         assert i is not None
-        if self.cued_s is None and time_s >= self.script.at_s:
+        if self.cued_s is None and time_s >= self.script.cue_s:
             self.cued_s = time_s
             target = fleet.lane_now(0)
             if fleet.net.lanes[target].intersection is None and fleet.active[i]:
@@ -89,7 +80,7 @@ class Act:
     def _hard_brake(self, world: World, time_s: float) -> None:
         fleet, i = world.fleet, self.script.actor
         assert i is not None
-        if self.cued_s is None and time_s >= self.script.at_s:
+        if self.cued_s is None and time_s >= self.script.cue_s:
             self.cued_s = time_s
             fleet.lapse[0] = (time_s - 0.1, time_s + self.script.blind_s)
         elif self.cued_s is not None and time_s < self.cued_s + 2.2:
@@ -99,7 +90,7 @@ class Act:
 
     def _cross(self, world: World, time_s: float) -> None:
         fleet, i = world.fleet, len(world.fleet.s) - 1
-        if self.cued_s is None and time_s >= self.script.cue_m:
+        if self.cued_s is None and time_s >= self.script.cue_s:
             self.cued_s = time_s
             others = fleet.pose[fleet.active, :2]
             if np.hypot(*(others - fleet.pose[i, :2]).T).min() > 9.0:

@@ -48,8 +48,8 @@ class Script:
     extras: Extras
     actor: int | None = None
     """The vehicle of the first run that plays a part, by index in the Fleet."""
-    cue_m: float = 0.0
-    """The cue: ego's way to the place gets shorter than this."""
+    cue_s: float = 0.0
+    """When who plays the part is cued."""
     blind_s: float = 0.0
     """Ego notices so long after the cue."""
     strength: float = 0.0
@@ -61,13 +61,27 @@ class Moment:
     """Ego at one time of the first run."""
 
     time_s: float
-    s_m: float
-    """Station of ego's middle on its path."""
+    way: "EgoWay"
     speed_mps: float
     lane: int
     lane_s: float
     yaw: float
     xy: Float[ndarray, "2"]
+
+
+@dataclass(frozen=True)
+class EgoWay:
+    """How far ego has come at each tick of the first run."""
+
+    length_m: Float[ndarray, "t"]
+    speed_mps: Float[ndarray, "t"]
+
+    def before(self, time_s: float, short_m: float) -> tuple[float, float]:
+        """When ego was ``short_m`` short of where it is at a time, and its speed then."""
+        row = (time_s + EGO_LEAD_S) / TICK_S
+        target = float(np.interp(row, np.arange(len(self.length_m)), self.length_m)) - short_m
+        k = max(int(np.searchsorted(self.length_m, target)) - 1, 0)
+        return k * TICK_S - EGO_LEAD_S, float(self.speed_mps[k])
 
 
 def stage(kind: str, world: World, run: Recording, rng: np.random.Generator, *, ease: float) -> Script | None:
@@ -85,12 +99,14 @@ def stage(kind: str, world: World, run: Recording, rng: np.random.Generator, *, 
 def _moments(world: World, run: Recording) -> list[Moment]:
     """Ego every quarter of a second of the first run."""
     found, net = [], world.net
+    length = np.concatenate([[0.0], np.cumsum(run.speed[1:, 0] * TICK_S)])
+    way = EgoWay(length, run.speed[:, 0])
     skip = round(EGO_LEAD_S / TICK_S)
     for k in range(skip, len(run.pose) - skip, 5):
         lane, pose = int(run.ego_lane[k]), run.pose[k, 0]
         along = float(to_lane(net, lane, pose[None, :2])[0][0])
         found.append(
-            Moment(k * TICK_S - EGO_LEAD_S, 0.0, float(run.speed[k, 0]), lane, along, float(pose[2]), pose[:2].copy())
+            Moment(k * TICK_S - EGO_LEAD_S, way, float(run.speed[k, 0]), lane, along, float(pose[2]), pose[:2].copy())
         )
     return found
 
@@ -112,16 +128,16 @@ def _stage_beside(
     low, high = {"jaywalk": (5.0, 13.0), "door_side_cyclist": (6.5, 14.0)}.get(kind, (4.5, 9.8))
     fit = [m for m in moments if _open_street(world, m, low, high)]
     rng.shuffle(fit)  # type: ignore[arg-type]
-    for m in fit[:6]:
+    for m in fit[:10]:
         right = kerb_distance(world.net, m.xy, _left(m.yaw) * -1.0)
         if right > 6.2:  # somebody from so far off would be seen for long
             continue
         if kind == "door_side_cyclist":
             script = _door_side(world, m, rng, ease)
-            if script is None:
-                continue
+        else:
+            script = _from_side(kind, m, right, kerb_distance(world.net, m.xy, _left(m.yaw)), rng, ease)
+        if script is not None:
             return script
-        return _from_side(kind, m, right, kerb_distance(world.net, m.xy, _left(m.yaw)), rng, ease)
     return None
 
 
@@ -138,7 +154,7 @@ def _from_side(kind: str, m: Moment, right_m: float, left_m: float, rng: np.rand
     pace = {"step_out": (1.7, 2.6), "jaywalk": (1.1, 1.7), "occluded_cyclist": (3.2, 4.6), "near_miss": (2.6, 3.4)}[
         kind
     ]
-    speed = float(rng.uniform(*pace))
+    speed, margin = float(rng.uniform(*pace)), (float(rng.uniform(0.45, 0.85)), float(rng.random()))
     hidden = kind in ("step_out", "occluded_cyclist")
     ahead, left = _ahead(m.yaw), _left(m.yaw)
     start_right = max(right_m + 0.5, 3.0) + (1.6 if kind == "occluded_cyclist" else 0.0)
@@ -160,19 +176,24 @@ def _from_side(kind: str, m: Moment, right_m: float, left_m: float, rng: np.rand
     )
     things = (_hiding_van(m, right_m, rng),) if hidden else ()
     to_edge_s = (start_right - EGO_HALF_M - 0.3) / speed + 0.35  # the last for picking up speed
-    v, over_s = m.speed_mps, (2 * EGO_HALF_M + 0.8) / speed
-    if kind == "near_miss":  # over just before ego comes, unless ego brakes
-        entry_m, blind = v * (over_s + rng.uniform(0.45, 0.85) + 0.3 * ease), over_s
-    elif kind == "jaywalk":
-        blind = float(rng.uniform(0.6, 1.1))
-        entry_m = v * blind + v * v / (2 * rng.uniform(2.8, 4.5)) + 3.0 + 4.0 * ease
-    else:
-        blind = float(rng.uniform(0.45, 0.7))
-        entry_m = min(v * blind + v * v / (2 * rng.uniform(4.5, 6.3)) + 2.2 + 3.0 * ease, 14.5 + 4.0 * ease)
-    cue = entry_m + v * to_edge_s + EGO_HALF_LENGTH_M
+    over_s = (2 * EGO_HALF_M + 0.8) / speed
+    entry_m = v = m.speed_mps
+    for _ in range(3):  # ego's speed where its way gets this short, not where the ways meet
+        if kind == "near_miss":  # over just before ego comes, unless ego brakes
+            entry_m, blind = v * (over_s + margin[0] + 0.3 * ease), over_s
+        elif kind == "jaywalk":
+            blind = 0.6 + 0.5 * margin[1]
+            entry_m = v * blind + v * v / (2 * (2.8 + 1.7 * margin[1])) + 3.0 + 4.0 * ease
+        else:
+            blind = 0.45 + 0.25 * margin[1]
+            entry_m = v * blind + v * v / (2 * (4.5 + 1.8 * margin[1])) + 1.8 + 3.0 * ease
+        entry_s, v = m.way.before(m.time_s, entry_m + EGO_HALF_LENGTH_M)
+    cue_s = entry_s - to_edge_s
+    if cue_s < 0.6 or v < 4.0 or (kind in ("step_out", "occluded_cyclist") and entry_m > 14.5 + 4.0 * ease):
+        return None
     clear = [(walk.xy, 0.6), *((_spine(thing), 1.3) for thing in things)]
     extras = Extras((), (who,), things, tuple(clear))
-    return Script(kind, m.time_s, m.xy, extras, cue_m=float(cue), blind_s=to_edge_s + blind)
+    return Script(kind, m.time_s, m.xy, extras, cue_s=cue_s, blind_s=to_edge_s + blind)
 
 
 def _hiding_van(m: Moment, right_m: float, rng: np.random.Generator) -> Still:
@@ -217,17 +238,13 @@ def _door_side(world: World, m: Moment, rng: np.random.Generator, ease: float) -
         cued=True,
     )
     ride_s = (back - 1.0) / speed + 0.8
-    to_swerve = m.speed_mps * ride_s
-    tail_m = (m.speed_mps - speed) * float(rng.uniform(1.1, 1.6) + 0.5 * ease) + 2.0
-    return Script(
-        "door_side_cyclist",
-        m.time_s,
-        m.xy,
-        Extras((), (who,), (), ((line, 0.5),)),
-        cue_m=to_swerve + tail_m + 2.9,
-        blind_s=ride_s + float(rng.uniform(0.25, 0.45)),
-        strength=back,
-    )
+    tail_m = (m.speed_mps - speed) * float(rng.uniform(1.1, 1.6) + 0.5 * ease) + 2.9
+    swerve_s, v = m.way.before(m.time_s, tail_m)
+    if swerve_s - ride_s < 0.6 or v < speed + 1.5:
+        return None
+    blind = ride_s + float(rng.uniform(0.25, 0.45))
+    extras = Extras((), (who,), (), ((line, 0.5),))
+    return Script("door_side_cyclist", m.time_s, m.xy, extras, cue_s=swerve_s - ride_s, blind_s=blind)
 
 
 def _stage_cut_in(
@@ -251,7 +268,7 @@ def _stage_cut_in(
             target = lane.left if left[i] > 0 else lane.right
             if i > 0 and target is not None and world.fleet.category[i] != "vehicle.bicycle":
                 side = -1.0 if left[i] > 0 else 1.0
-                return Script("cut_in", m.time_s, m.xy, Extras(), actor=i, blind_s=0.5, strength=side)
+                return Script("cut_in", m.time_s, m.xy, Extras(), actor=i, cue_s=m.time_s, blind_s=0.5, strength=side)
     return _stage_pull_out(world, moments, rng, ease)
 
 
@@ -281,8 +298,9 @@ def _stage_pull_out(world: World, moments: list[Moment], rng: np.random.Generato
         start = Start("vehicle.car", look, driver, moved, m.lane_s, 0.0, False, role="cut_in")
         clear = ((moved.xy[max(0, int((m.lane_s - 4.0) / STEP_M)) : int((m.lane_s + 14.0) / STEP_M)], 1.4),)
         v = m.speed_mps
-        cue = v * float(rng.uniform(2.6, 3.3) + 0.4 * ease) + 4.0
-        return Script("cut_in", m.time_s, m.xy, Extras((start,), (), (), clear), cue_m=cue, blind_s=1.5, strength=0.0)
+        cue, _ = m.way.before(m.time_s, v * float(rng.uniform(2.4, 3.1) + 0.4 * ease) + 4.0)
+        if cue > 0.6:
+            return Script("cut_in", m.time_s, m.xy, Extras((start,), (), (), clear), cue_s=cue, blind_s=1.5)
     return None
 
 
@@ -299,7 +317,9 @@ def _stage_hard_brake(run: Recording, moments: list[Moment], rng: np.random.Gene
         if gap < 2.3 * m.speed_mps and straight:
             hard = float(rng.uniform(5.0, 7.0) - 1.0 * ease)
             blind = float(rng.uniform(0.7, 1.1) - 0.2 * ease)
-            return Script("hard_brake", m.time_s, m.xy, Extras(), actor=lead, blind_s=blind, strength=hard)
+            return Script(
+                "hard_brake", m.time_s, m.xy, Extras(), actor=lead, cue_s=m.time_s, blind_s=blind, strength=hard
+            )
     return None
 
 
@@ -357,4 +377,4 @@ def _crosser(
     wake = m.time_s - t + late * (1.0 + 0.8 * ease)
     if wake < -6.0:
         return None
-    return Script(kind, m.time_s, m.xy, Extras((start,), (), ()), cue_m=wake, blind_s=float(rng.uniform(0.3, 0.6)))
+    return Script(kind, m.time_s, m.xy, Extras((start,), (), ()), cue_s=wake, blind_s=float(rng.uniform(0.3, 0.6)))

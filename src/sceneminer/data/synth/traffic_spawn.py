@@ -58,6 +58,7 @@ def choose_ego(
     turns = {"left": mood.turn_left, "right": mood.turn_right, "straight": 1.0}
     best: tuple[float, list[int]] | None = None
     plain = [k for k, lane in net.lanes.items() if lane.intersection is None and lane_length(net, k) > 25.0]
+    plain = [k for k in plain if not _blocked(net, k, 10.0)]
     for _ in range(24):
         start = plain[int(rng.integers(len(plain)))]
         route = draw_route(net, start, length_m + 40.0, rng, turns=turns)
@@ -115,8 +116,7 @@ def draw_traffic(
             x, y, _ = (float(u) for u in lane_at(lane, at))
             category = _draw_category(lane.speed_limit_mps, lane.width_m, mood, rng)
             space = 17.0 if category in LARGE else 11.0
-            same = np.hypot(*(places - (x, y)).T)
-            if same.min() < space:
+            if np.min(np.hypot(*(places - (x, y)).T)) < space or _blocked(net, lane_id, float(at)):
                 continue
             start = _start_vehicle(net, lane_id, float(at), category, mood, rng)
             if start is None:
@@ -127,11 +127,21 @@ def draw_traffic(
     return starts
 
 
+def _blocked(net: RoadNet, lane_id: int, at_m: float) -> bool:
+    """Whether something stands in a lane so near that a vehicle could not start there."""
+    return any(b.start_m - 32.0 < at_m < b.end_m + 16.0 for b in net.blockages.get(lane_id, []))
+
+
 def _start_lead(net: RoadNet, route: list[int], start_m: float, mood: Mood, rng: np.random.Generator) -> Start | None:
     """Now and then somebody who drives ahead of ego and goes the same way."""
     at = start_m + float(rng.uniform(15.0, 30.0))
     wanted, category = rng.random() < mood.lead, _draw_category(14.0, 3.2, mood, rng)
-    if not wanted or category == "vehicle.bicycle" or at > lane_length(net, route[0]) - 12.0:
+    if (
+        not wanted
+        or category == "vehicle.bicycle"
+        or at > lane_length(net, route[0]) - 12.0
+        or _blocked(net, route[0], at)
+    ):
         return None
     look, driver = draw_look(category, rng), draw_driver(rng, category)
     driver = replace(driver, speed_factor=min(driver.speed_factor, 0.97))

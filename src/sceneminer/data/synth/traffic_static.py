@@ -31,13 +31,18 @@ class Still:
 class Ground:
     """Things set down so far, so that nothing is set down twice in one place."""
 
-    def __init__(self) -> None:
+    def __init__(self, town: Town) -> None:
+        areas = [shapely.Polygon(ring) for ring in (*town.road_segments, *town.intersections)]
+        self._road = shapely.buffer(shapely.union_all(areas), 0.15)
+        shapely.prepare(self._road)
         self.items: list[Still] = []
         self._corners = np.zeros((0, 4, 2))
 
     def place(self, item: Still, *, gap_m: float = 0.15) -> bool:
-        """Add a thing unless something stands there already."""
+        """Add a thing unless something stands there already, or it belongs on the pavement and would stand off it."""
         corners = corners_of(item)
+        if item.pose[2] > 0.0 and shapely.contains_xy(self._road, corners[:, 0], corners[:, 1]).any():
+            return False
         near = np.abs(self._corners[:, 0] - corners[0]).sum(-1) < 30.0
         if near.any() and np.min(footprint_gap(corners[None], self._corners[near])) < gap_m:
             return False
@@ -115,16 +120,16 @@ def set_up_works(net: RoadNet, ground: Ground, rng: np.random.Generator) -> None
 def _fence(net: RoadNet, zone: ConstructionZone, ground: Ground, rng: np.random.Generator) -> None:
     """Cones with barriers between them along the inside of a zone's edge."""
     inner = np.asarray(shapely.Polygon(zone.polygon).buffer(-0.4, join_style="mitre").exterior.coords)[:-1]
-    edge = np.roll(inner, -1, 0) - inner
-    along = np.concatenate([[0.0], np.cumsum(np.linalg.norm(edge, axis=1))])
-    closed = np.concatenate([inner, inner[:1]])
     barrier_share = float(rng.uniform(0.15, 0.7))
-    for u in np.arange(0.0, along[-1], 2.6):
-        x, y = (float(np.interp(u, along, closed[:, k])) for k in range(2))
-        way = edge[min(int(np.searchsorted(along, u, side="right")) - 1, len(edge) - 1)]
-        across = float(np.arctan2(way[1], way[0]) + np.pi / 2 + rng.normal(0.0, 0.05))
-        kind = "movable_object.barrier" if rng.random() < barrier_share else "movable_object.trafficcone"
-        ground.place(Still(kind, draw_look(kind, rng), (x, y, 0.0, across), "construction"), gap_m=0.05)
+    for a, b in zip(inner, np.roll(inner, -1, 0), strict=True):
+        length = float(np.linalg.norm(b - a))
+        across = float(np.arctan2(b[1] - a[1], b[0] - a[0]) + np.pi / 2)
+        for u in np.arange(0.0, max(length - 0.8, 0.1), 2.6):
+            inside = 1.3 < u < length - 1.3
+            kind = "movable_object.barrier" if inside and rng.random() < barrier_share else "movable_object.trafficcone"
+            x, y = a + (b - a) * (u / max(length, 1e-6))
+            pose = (float(x), float(y), 0.0, across + float(rng.normal(0.0, 0.04)))
+            ground.place(Still(kind, draw_look(kind, rng), pose, "construction"), gap_m=0.05)
 
 
 def obstruct(
@@ -150,7 +155,9 @@ def place_obstructions(net: RoadNet, route: list[int], mood: Mood, ground: Groun
     for _ in range(int(rng.poisson(mood.double_parked))):
         if lanes:
             lane_id = lanes[int(rng.integers(len(lanes)))]
-            at = float(rng.uniform(20.0, lane_length(net, lane_id) - 22.0))
+            at = float(rng.uniform(48.0 if lane_id == route[0] else 20.0, max(49.0, lane_length(net, lane_id) - 22.0)))
+            if at > lane_length(net, lane_id) - 20.0:
+                continue
             obstruct(net, lane_id, at, ground, rng, into_m=float(rng.uniform(0.7, 1.7)))
 
 
@@ -196,7 +203,7 @@ def _furniture(path: Float[ndarray, "n 2"], ground: Ground, rng: np.random.Gener
 
 def _idlers(path: Float[ndarray, "n 2"], ground: Ground, rng: np.random.Generator) -> None:
     """One to three people who stand and talk, or one who sits."""
-    x, y, yaw = _beside(path, float(rng.choice([-1.0, 1.0])) * float(rng.uniform(0.7, 1.15)), rng)
+    x, y, yaw = _beside(path, float(rng.choice([-1.0, 1.0])) * float(rng.uniform(0.4, 0.95)), rng)
     count = int(rng.choice([1, 1, 2, 3]))
     sits = count == 1 and rng.random() < 0.3
     for k in range(count):

@@ -87,7 +87,7 @@ def make_world(
     net, town = without_blockages(roads), roads.town
     seconds = WARM_S + duration_s + 2.0
     route, start_m, driver = choose_ego(net, mood, rng, length_m=16.0 * seconds)
-    ground = Ground()
+    ground = Ground(town)
     set_up_works(net, ground, rng)
     way = build_path(net, route, driver).xy[::20]
     place_obstructions(net, route[:8], mood, ground, rng)
