@@ -200,7 +200,7 @@ def _open_container(path: Path, name: str) -> tuple[Any, Any]:
     if context.width * context.height > MAX_IMAGE_PIXELS:
         found = f"found {context.width}×{context.height}"
         raise media_error("too_large", name, f"expected at most {MAX_IMAGE_PIXELS} pixels, {found}")
-    # No threads of FFmpeg's own: closing a decoder that a fork inherited would wait for them for ever.
+    # No threads of FFmpeg's own, here and in conversion: a fork that frees what it inherited would wait for them.
     context.thread_count = 1
     context.options = {"max_pixels": str(MAX_IMAGE_PIXELS)}
     return container, streams[0]
@@ -273,16 +273,16 @@ class _Decoder:
 
     def read(self, offset_us: int, *, first: int) -> UInt8[ndarray, "h w 3"]:
         """The frame at exactly that time after the first; MediaError where it cannot be decoded."""
-        with self._lock:
+        with self._lock:  # conversion too: the next thread may be given the same frame
             frame = self._find(offset_us, first)
-        if frame is None or frame.is_corrupt:
-            at = f"at {offset_us / 1e6:.3f} s"
-            raise media_error("broken_file", self._name, f"expected a frame {at} that decodes, found none")
-        if frame.width * frame.height > MAX_IMAGE_PIXELS:
-            found = f"found {frame.width}×{frame.height}"
-            raise media_error("too_large", self._name, f"expected at most {MAX_IMAGE_PIXELS} pixels, {found}")
-        rgb = frame.to_ndarray(format="rgb24")
-        turns = frame.rotation // 90 if frame.rotation % 90 == 0 else 0
+            if frame is None or frame.is_corrupt:
+                at = f"at {offset_us / 1e6:.3f} s"
+                raise media_error("broken_file", self._name, f"expected a frame {at} that decodes, found none")
+            if frame.width * frame.height > MAX_IMAGE_PIXELS:
+                found = f"found {frame.width}×{frame.height}"
+                raise media_error("too_large", self._name, f"expected at most {MAX_IMAGE_PIXELS} pixels, {found}")
+            rgb = frame.to_ndarray(format="rgb24", threads=1)
+            turns = frame.rotation // 90 if frame.rotation % 90 == 0 else 0
         return np.ascontiguousarray(np.rot90(rgb, turns)) if turns else rgb
 
     def _find(self, offset_us: int, first: int) -> Any:
