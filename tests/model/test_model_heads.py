@@ -100,6 +100,11 @@ def test_a_head_is_rebuilt_from_its_document(make):
     again.load_state_dict(head.state_dict())
     assert torch.equal(again(make_stream()), head(make_stream()))
     assert head_fingerprint(again) == head_fingerprint(head)
+    other = {**head.document(), "prompts": {**PROMPTS, "red": ("a red light",)}}
+    if head.name == "tags":
+        fewer = build_head(other, embed_dim=4, token_width=256)
+        fewer.load_state_dict({**head.state_dict(), "text": torch.zeros(len(fewer.texts), 4)})
+        assert head_fingerprint(fewer) != head_fingerprint(head)
     next(again.residual.parameters()).data[0] += 1e-3
     assert head_fingerprint(again) != head_fingerprint(head)
 

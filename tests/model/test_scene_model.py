@@ -137,6 +137,7 @@ def test_signals_from_a_stored_stream_are_the_mined_ones(model):
     mined, filled = model.signals(stream), model.signals(stored)
     assert all(torch.equal(mined[name], filled[name]) for name in mined)
     assert list(model.signals(stored, names=["tags"])) == ["tags"]
+    assert model.signals(stored[:0])["tags"].shape == (0, len(TAGS))
     with pytest.raises(ValueError, match="found risk"):
         model.signals(stored, names=["risk"])
 

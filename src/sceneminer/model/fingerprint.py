@@ -1,6 +1,7 @@
 """SHA-256 fingerprints of what makes a stream and of what makes a signal."""
 
 import hashlib
+import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -31,8 +32,12 @@ def fingerprint_of(state: Mapping[str, FingerprintValue]) -> str:
 
 
 def module_state(module: nn.Module) -> dict[str, Tensor]:
-    """Parameters and all buffers, persistent or not, by name."""
-    return {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    """Parameters and persistent buffers by name.
+
+    Buffers that a module works out from its config are left out: the config is hashed, and their last bit may
+    differ by machine, which would make a checkpoint from another one look altered.
+    """
+    return dict(module.state_dict())
 
 
 def stream_fingerprint(model: "SceneModel") -> str:
@@ -45,7 +50,8 @@ def stream_fingerprint(model: "SceneModel") -> str:
 
 
 def head_fingerprint(head: nn.Module) -> str:
-    """The fingerprint of one head: its name, version, what it reads, parameters and buffers."""
+    """The fingerprint of one head: its name, version, what it reads, its document, parameters and buffers."""
     state: dict[str, FingerprintValue] = dict(module_state(head))
     state |= {"head.name": str(head.name), "head.version": int(head.version), "head.reads": tuple(head.reads)}  # type: ignore[arg-type]
+    state |= {"head.document": json.dumps(head.document(), sort_keys=True)}  # type: ignore[operator]
     return fingerprint_of(state)

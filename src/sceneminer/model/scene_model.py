@@ -152,7 +152,8 @@ class SceneModel(nn.Module):
         unknown = [name for name in wanted if name not in self.heads]
         if unknown:
             raise ValueError(f"expected heads among {', '.join(self.heads)}; found {', '.join(unknown)}")
-        return {name: torch.cat([self.heads[name](stream[i : i + 1]) for i in range(len(stream))]) for name in wanted}
+        clips = [stream[i : i + 1] for i in range(max(len(stream), 1))]
+        return {name: torch.cat([self.heads[name](clip) for clip in clips]) for name in wanted}
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write a checkpoint; the tower goes with it where its weights are under 100 MB, else its name does."""
