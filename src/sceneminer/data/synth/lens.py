@@ -1,5 +1,7 @@
 """From light to picture: reflections on wet ground, bloom, rain, drops on the lens, exposure, noise, tone curve."""
 
+from typing import no_type_check
+
 import numpy as np
 from jaxtyping import Float32, UInt8
 from numba import njit
@@ -12,6 +14,7 @@ from sceneminer.data.synth.weather import FOG_RGB, RAIN, fog_left, sky_light
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def reflect(image: ndarray, depth: ndarray, mirror: ndarray, eye: Eye, sky: ndarray, out: ndarray) -> None:
     """Add what wet, level ground mirrors: found on the screen by marching the mirrored ray, else the sky.
 
@@ -30,7 +33,7 @@ def reflect(image: ndarray, depth: ndarray, mirror: ndarray, eye: Eye, sky: ndar
                 ray[c] = r[c, 0] * x + r[c, 1] * y + r[c, 2]
             px, py, pz = o[0] + ray[0] * z, o[1] + ray[1] * z, o[2] + ray[2] * z
             long = np.sqrt(1.0 + x * x + y * y)
-            rough = 0.012 + (0.03 if sky[RAIN] > 0.3 else 0.0)
+            rough = 0.03 + (0.05 if sky[RAIN] > 0.3 else 0.0)
             dx = ray[0] / long + rough * (noise2(px * 9.0, py * 9.0, 3) - 0.5)
             dy = ray[1] / long + rough * (noise2(px * 9.0, py * 9.0, 4) - 0.5)
             dz = max(-ray[2] / long + rough * (noise2(px * 7.0, py * 7.0, 5) - 0.5), 0.01)
@@ -71,6 +74,7 @@ def reflect(image: ndarray, depth: ndarray, mirror: ndarray, eye: Eye, sky: ndar
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def _blur(plane: ndarray, radius: int, tmp: ndarray) -> None:
     """Two passes of a box filter along both axes, in place."""
     rows, columns, _ = plane.shape
@@ -98,6 +102,7 @@ def _blur(plane: ndarray, radius: int, tmp: ndarray) -> None:
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def _bloom(image: ndarray, gain: float, tight: ndarray, wide: ndarray, tmp: ndarray) -> None:
     """Spread light beyond what the sensor holds over its surroundings, at two scales on a half-size image."""
     rows, columns, _ = tight.shape
@@ -119,6 +124,7 @@ def _bloom(image: ndarray, gain: float, tight: ndarray, wide: ndarray, tmp: ndar
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def _streaks(image: ndarray, rain: ndarray, light: ndarray) -> None:
     """Falling drops as short bright lines: rows of x, y, length, slope, strength, width."""
     height, width, _ = image.shape
@@ -135,6 +141,7 @@ def _streaks(image: ndarray, rain: ndarray, light: ndarray) -> None:
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def _drops(image: ndarray, before: ndarray, drops: ndarray) -> None:
     """Drops and smears on the lens: each shows the scene upside down and out of focus (x, y, radius, strength)."""
     height, width, _ = image.shape
@@ -158,6 +165,7 @@ def _drops(image: ndarray, before: ndarray, drops: ndarray) -> None:
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def _develop(image: ndarray, noise: ndarray, gain: float, grain: float, out: ndarray) -> None:
     """Vignette, sensor noise, a filmic curve and display gamma."""
     height, width, _ = image.shape
@@ -173,7 +181,7 @@ def _develop(image: ndarray, noise: ndarray, gain: float, grain: float, out: nda
                 image[v, u, c] = min(x, 1.0)
                 grey += (0.3, 0.59, 0.11)[c] * image[v, u, c]
             for c in range(3):
-                x = grey + 0.9 * (image[v, u, c] - grey)
+                x = grey + 0.84 * (image[v, u, c] - grey)
                 x = max(x, 0.0) ** (1 / 2.2) * 0.97 + 0.012
                 out[v, u, c] = np.uint8(min(max(x * 255.0 + 0.5, 0.0), 255.0))
 

@@ -113,7 +113,7 @@ def cast_beams(renderer: Renderer, drive: Drive, beams: Beams, end_time_s: float
     owner = np.full(n, -1, np.int32)
     meshes = renderer.drive_cache(drive).meshes
     here = beams.origins[-1]
-    posed = [p for p in pose_actors(drive, end_time_s, meshes) if np.hypot(*(p.state[:2] - here[:2])) < FAR_M + 12.0]
+    posed = pose_actors(drive, end_time_s, meshes, near=here, reach_m=FAR_M + 2.0)
     for k, p in enumerate(posed):
         earlier, was_there = p.actor.at(end_time_s - SWEEP_S)
         begin = earlier[:4] if was_there else p.state[:4]

@@ -6,6 +6,7 @@ ground. Textures are procedural (``texture``): a triangle carries a ``PART``, wh
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
@@ -14,6 +15,9 @@ from numpy import ndarray
 from sceneminer.data.synth.scene import MATERIAL_ID
 
 RGB = tuple[float, float, float]
+Point = ndarray | Sequence[float | int]
+"""x, y, z (or a size along them)."""
+Pair = tuple[float | int, float | int]
 
 PARTS = (
     "plain",
@@ -83,8 +87,9 @@ def soup_of(
     xyz = np.asarray(xyz, np.float64).reshape(-1, 3, 3)
     n = len(xyz)
     if normal is None:
-        face = np.cross(xyz[:, 1] - xyz[:, 0], xyz[:, 2] - xyz[:, 0])
-        face /= np.maximum(np.linalg.norm(face, axis=1, keepdims=True), 1e-12)
+        p, q = (xyz[:, 1] - xyz[:, 0]).T, (xyz[:, 2] - xyz[:, 0]).T
+        face = np.stack([p[1] * q[2] - p[2] * q[1], p[2] * q[0] - p[0] * q[2], p[0] * q[1] - p[1] * q[0]], -1)
+        face /= np.maximum(np.sqrt((face**2).sum(1, keepdims=True)), 1e-12)
         normal = np.repeat(face[:, None], 3, 1)
     return Soup(
         xyz.astype(np.float32),
@@ -102,7 +107,7 @@ def joined(soups: Sequence[Soup]) -> Soup:
     return Soup(*(np.concatenate([getattr(s, f) for s in soups]) for f in fields))
 
 
-def moved(soup: Soup, shift: Sequence[float], *, yaw_rad: float = 0.0, pitch_rad: float = 0.0) -> Soup:
+def moved(soup: Soup, shift: Point, *, yaw_rad: float | int = 0.0, pitch_rad: float = 0.0) -> Soup:
     """The mesh pitched about y (nose down is positive), then turned about z, then shifted."""
     cy, sy, cp, sp = np.cos(yaw_rad), np.sin(yaw_rad), np.cos(pitch_rad), np.sin(pitch_rad)
     turn = np.array([[cy, -sy, 0], [sy, cy, 0], [0, 0, 1]]) @ np.array([[cp, 0, sp], [0, 1, 0], [-sp, 0, cp]])
@@ -110,14 +115,19 @@ def moved(soup: Soup, shift: Sequence[float], *, yaw_rad: float = 0.0, pitch_rad
     return replace(soup, xyz=xyz.astype(np.float32), normal=(soup.normal @ turn.T.astype(np.float32)))
 
 
-def fitted(soup: Soup, size_lwh_m: Sequence[float]) -> Soup:
+def fitted(soup: Soup, size_lwh_m: Point) -> Soup:
     """The mesh stretched so that it fills the box exactly, bottom at z = 0, centred in x and y."""
-    low = soup.xyz.reshape(-1, 3).min(0).astype(np.float64)
-    high = soup.xyz.reshape(-1, 3).max(0).astype(np.float64)
+    corners = soup.xyz.reshape(-1, 3)
+    return stretched(soup, corners.min(0), corners.max(0), size_lwh_m)
+
+
+def stretched(soup: Soup, low: ndarray, high: ndarray, size_lwh_m: Point) -> Soup:
+    """The mesh mapped so that the box from ``low`` to ``high`` becomes one of this size on the ground."""
+    low, high = np.asarray(low, np.float64), np.asarray(high, np.float64)
     scale = np.asarray(size_lwh_m, np.float64) / np.maximum(high - low, 1e-9)
     centre = np.array([(low[0] + high[0]) / 2, (low[1] + high[1]) / 2, low[2]])
     normal = soup.normal / scale
-    normal /= np.maximum(np.linalg.norm(normal, axis=-1, keepdims=True), 1e-12)
+    normal /= np.maximum(np.sqrt((normal**2).sum(-1, keepdims=True)), 1e-12)
     return replace(soup, xyz=((soup.xyz - centre) * scale).astype(np.float32), normal=normal.astype(np.float32))
 
 
@@ -142,14 +152,14 @@ def quad(
 
 
 def box(
-    size: Sequence[float],
-    centre: Sequence[float],
+    size: Point,
+    centre: Point,
     material: str,
     rgb: RGB,
     *,
     part: str = "plain",
-    top: tuple[float, float] = (1.0, 1.0),
-    top_shift_m: float = 0.0,
+    top: Pair = (1.0, 1.0),
+    top_shift_m: float | int = 0.0,
     skip: str = "",
 ) -> Soup:
     """A box around ``centre``; its top may be narrower (``top`` scales x and y) and shifted along x.
@@ -164,13 +174,18 @@ def box(
     ) + np.asarray(centre, np.float64)
     faces = {"f": (3, 0, 4, 7), "b": (1, 2, 6, 5), "l": (0, 1, 5, 4), "r": (2, 3, 7, 6), "t": (7, 4, 5, 6)}
     faces["u"] = (0, 3, 2, 1)
-    return joined([quad(v[list(f)], material, rgb, part=part) for k, f in faces.items() if k not in skip])
+    c = v[np.array([f for k, f in faces.items() if k not in skip])]
+    wide, tall = (np.sqrt(((c[:, k] - c[:, 0]) ** 2).sum(1)) for k in (1, 3))
+    zero = np.zeros(len(c))
+    uv = np.stack([np.stack(t, -1) for t in ((zero, zero), (wide, zero), (wide, tall), (zero, tall))], 1)
+    pick = [0, 1, 2, 0, 2, 3]
+    return soup_of(c[:, pick], material, rgb, part=part, uv=uv[:, pick])
 
 
 def tube(
-    start: Sequence[float],
-    end: Sequence[float],
-    radius_m: float | tuple[float, float],
+    start: Point,
+    end: Point,
+    radius_m: float | Pair,
     material: str,
     rgb: RGB,
     *,
@@ -181,32 +196,47 @@ def tube(
     """A cylinder or cone between two points, with smooth sides."""
     a, b = np.asarray(start, np.float64), np.asarray(end, np.float64)
     r0, r1 = radius_m if isinstance(radius_m, tuple) else (radius_m, radius_m)
-    axis = (b - a) / max(float(np.linalg.norm(b - a)), 1e-9)
-    side = np.cross(axis, [0.0, 0.0, 1.0] if abs(axis[2]) < 0.9 else [1.0, 0.0, 0.0])
-    side /= np.linalg.norm(side)
+    length = max(float(np.sqrt(((b - a) ** 2).sum())), 1e-9)
+    axis = (b - a) / length
+    side = _perpendicular(axis)
+    flat, pick, caps_pick = _tube_table(sides)
+    ring = flat[:, :1] * side + flat[:, 1:] * _cross(axis, side)
+    rails = np.concatenate([a + r0 * ring, b + r1 * ring, [a], [b]])
+    around = np.arange(sides + 1) * (2 * np.pi / sides * max(r0, r1))
+    rail_uv = np.stack([np.tile(around, 2), np.repeat([0.0, length], sides + 1)], -1)
+    normals = np.concatenate([ring, ring])
+    wall = soup_of(rails[pick], material, rgb, part=part, normal=normals[pick], uv=rail_uv[pick])
+    if not caps:
+        return wall
+    face = np.repeat(np.stack([-axis, axis]), 3 * sides, 0)
+    return joined([wall, soup_of(rails[caps_pick], material, rgb, normal=face)])
+
+
+@cache
+def _tube_table(sides: int) -> tuple[ndarray, ndarray, ndarray]:
+    """The unit circle, and which ring points make the sides and the two caps of a tube."""
     angle = np.linspace(0, 2 * np.pi, sides + 1)
-    ring = np.cos(angle)[:, None] * side + np.sin(angle)[:, None] * np.cross(axis, side)
-    low, high = a + r0 * ring, b + r1 * ring
-    i, j = np.arange(sides), np.arange(1, sides + 1)
-    tri = np.stack([low[i], low[j], high[j], low[i], high[j], high[i]], 1)
-    normal = np.stack([ring[i], ring[j], ring[j], ring[i], ring[j], ring[i]], 1)
-    u, length = angle * max(r0, r1), float(np.linalg.norm(b - a))
-    zero, one = np.zeros(sides), np.full(sides, length)
-    uv = np.stack([np.stack(p, -1) for p in ((u[i], zero), (u[j], zero), (u[j], one))], 1)
-    uv2 = np.stack([np.stack(p, -1) for p in ((u[i], zero), (u[j], one), (u[i], one))], 1)
-    parts = [soup_of(tri, material, rgb, part=part, normal=normal, uv=np.stack([uv, uv2], 1))]
-    if caps:
-        for centre, edge, k in ((a, low, -1), (b, high, 1)):
-            fan = np.stack([np.broadcast_to(centre, (sides, 3)), edge[i] if k > 0 else edge[j]], 1)
-            fan = np.concatenate([fan, (edge[j] if k > 0 else edge[i])[:, None]], 1)
-            parts.append(soup_of(fan, material, rgb))
-    return joined(parts)
+    i, n = np.arange(sides), sides + 1
+    pick = np.stack([i, i + 1, n + i + 1, i, n + i + 1, n + i], 1).reshape(-1)
+    low = np.stack([np.full(sides, 2 * n), i + 1, i], 1)
+    high = np.stack([np.full(sides, 2 * n + 1), n + i, n + i + 1], 1)
+    return np.stack([np.cos(angle), np.sin(angle)], -1), pick, np.concatenate([low, high]).reshape(-1)
+
+
+def _cross(a: ndarray, b: ndarray) -> ndarray:
+    """np.cross for single vectors, without its overhead."""
+    return np.array([a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]])
+
+
+def _perpendicular(axis: ndarray) -> ndarray:
+    side = _cross(axis, np.array([0.0, 0.0, 1.0] if abs(axis[2]) < 0.9 else [1.0, 0.0, 0.0]))
+    return side / np.sqrt((side**2).sum())
 
 
 def disc(
-    centre: Sequence[float],
-    facing: Sequence[float],
-    radius_m: float,
+    centre: Point,
+    facing: Point,
+    radius_m: float | int,
     material: str,
     rgb: RGB,
     *,
@@ -251,8 +281,8 @@ _COARSE, _FINE = _icosphere()
 
 
 def ball(
-    centre: Sequence[float],
-    radii_m: Sequence[float],
+    centre: Point,
+    radii_m: Point,
     material: str,
     rgb: RGB,
     *,
@@ -264,7 +294,7 @@ def ball(
     """An ellipsoid (80 triangles, or 20), its radius varying by ``lumps``."""
     unit = _FINE if fine else _COARSE
     wave = np.random.default_rng(seed).normal(size=(3, 3)) * 2.2
-    bump = 1 + lumps * np.sin(unit @ wave + seed).sum(-1, keepdims=True) / 2
+    bump = 1 + lumps * np.sin(1.6 * unit @ wave + seed).sum(-1, keepdims=True) / 2
     xyz = unit * bump * np.asarray(radii_m) + np.asarray(centre)
     normal = unit / np.asarray(radii_m)
     normal /= np.linalg.norm(normal, axis=-1, keepdims=True)

@@ -16,7 +16,9 @@ def building(prop: Prop, style: Style) -> Soup:
     l, w, h = prop.size_lwh_m
     facades = ("brick", "plaster", "concrete")
     wall = WALLS[style.facade if rng.random() < 0.7 else facades[int(rng.integers(3))]]
-    rgb, trim = prop.rgb, tuple(min(1.0, 0.5 * c + 0.42) for c in prop.rgb)
+    grey = sum(prop.rgb) / 3
+    rgb: RGB = tuple(0.62 * c + 0.38 * grey for c in prop.rgb)  # paint on walls is duller than palettes
+    trim: RGB = tuple(min(1.0, 0.5 * c + 0.42) for c in rgb)
     gabled = h < 11.0 and w < 16.0 and rng.random() < 0.45
     eaves = h - min(3.2, 0.28 * w, 0.4 * h) if gabled else h
     parts = [_walls((l, w, eaves), wall, rgb)]
@@ -32,7 +34,14 @@ def building(prop: Prop, style: Style) -> Soup:
     if rng.random() < 0.4:
         parts += _awnings((l, w), rng)
     door = (0.12, 1.3, 2.3)
-    parts.append(box(door, (l / 2, float(rng.uniform(-0.35, 0.35)) * w, 1.2), "wood", tuple(rng.uniform(0.08, 0.4, 3))))
+    parts.append(
+        box(
+            door,
+            (l / 2, float(rng.uniform(-0.35, 0.35)) * w, 1.2),
+            "wood",
+            tuple(rng.uniform(0.1, 0.42) + rng.uniform(-0.06, 0.06, 3)),
+        )
+    )
     return joined(parts)
 
 

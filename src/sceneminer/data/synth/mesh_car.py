@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy import ndarray
 
-from sceneminer.data.synth.mesh import RGB, Soup, box, disc, joined, quad, soup_of, tube
+from sceneminer.data.synth.mesh import RGB, Pair, Soup, box, disc, joined, quad, soup_of, tube
 
 DARK: RGB = (0.06, 0.06, 0.065)
 GLASS: RGB = (0.10, 0.12, 0.13)
@@ -194,8 +194,8 @@ def _lamps(shape: CarShape, size: tuple[float, float, float]) -> list[Soup]:
 
 def quad_facing(
     x_m: float,
-    centre_yz: tuple[float, float],
-    size_wh: tuple[float, float],
+    centre_yz: Pair,
+    size_wh: Pair,
     material: str,
     rgb: RGB,
     *,
@@ -210,8 +210,8 @@ def quad_facing(
 
 def quad_side(
     y_m: float,
-    centre_xz: tuple[float, float],
-    size_lh: tuple[float, float],
+    centre_xz: Pair,
+    size_lh: Pair,
     material: str,
     rgb: RGB,
     *,

@@ -154,7 +154,7 @@ def _reflective_band(h: float, share: float) -> Soup:
     )
 
 
-def _wheel(x: float, y: float, radius_m: float, *, width_m: float = 0.04, rgb: RGB = DARK) -> list[Soup]:
+def _wheel(x: float, y: float | int, radius_m: float, *, width_m: float = 0.04, rgb: RGB = DARK) -> list[Soup]:
     """A thin spoked wheel: a ring of short tubes and four spokes."""
     angle = np.linspace(0, 2 * np.pi, 13)
     rim = np.stack([x + radius_m * np.cos(angle), np.full(13, y), radius_m + radius_m * np.sin(angle)], -1)

@@ -18,16 +18,22 @@ def leaves(
     """Leaf clusters as loose triangles in the shell of an ellipsoid, shaded as if they were its surface."""
     way = rng.normal(size=(count, 3))
     way /= np.linalg.norm(way, axis=1, keepdims=True)
-    at = centre + way * radii * rng.uniform(0.72, 1.06, (count, 1))
+    at = centre + way * radii * rng.uniform(0.80, 1.10, (count, 1))
     spread = rng.normal(size=(count, 3, 3))
     spread *= size_m * rng.uniform(0.7, 1.3, (count, 1, 1)) / np.linalg.norm(spread, axis=-1, keepdims=True)
     normal = np.repeat((way / radii)[:, None], 3, 1) + 0.12 * rng.normal(size=(count, 3, 3)) / radii.mean()
     normal /= np.linalg.norm(normal, axis=-1, keepdims=True)
     soup = soup_of(at[:, None] + spread, "foliage", rgb, part="foliage", normal=normal)
-    tint = rng.normal(1.0, 0.16, (count, 1)) * (1 + rng.normal(0, 0.05, (count, 3)))
+    tint = rng.normal(1.0, 0.12, (count, 1)) * (1 + rng.normal(0, 0.05, (count, 3)))
     inner = 0.75 + 0.25 * np.clip(way[:, 2:] + 0.4, 0, 1)
     np.clip(soup.rgb * tint * inner, 0.01, 1.0, out=soup.rgb, casting="unsafe")
     return soup
+
+
+def olive(rgb: RGB) -> RGB:
+    """Leaves are less green than palettes are."""
+    grey = 0.35 * rgb[0] + 0.5 * rgb[1] + 0.15 * rgb[2]
+    return (rgb[0] + 0.25 * (grey - rgb[0]), rgb[1] + 0.25 * (grey - rgb[1]), rgb[2] + 0.25 * (grey - rgb[2]))
 
 
 def tree(prop: Prop) -> Soup:
@@ -37,7 +43,8 @@ def tree(prop: Prop) -> Soup:
     conifer = rng.random() < 0.14
     lean = rng.normal(0, 0.02, 2) * h
     radius = 0.016 * h + 0.05
-    dark: RGB = tuple(0.55 * c for c in prop.rgb)
+    rgb = olive(prop.rgb)
+    dark: RGB = tuple(0.78 * c for c in rgb)
     if conifer:
         parts = [tube((0, 0, 0), (0, 0, 0.9 * h), (radius, 0.02), "bark", BARK, sides=6, part="bark", caps=False)]
         for k, z in enumerate(np.linspace(0.2, 0.86, 7)):
@@ -73,8 +80,8 @@ def tree(prop: Prop) -> Soup:
         r = np.array([0.27, 0.27, 0.0]) * l * rng.uniform(0.85, 1.1)
         r[2] = min(0.20 * h, h - z) * float(rng.uniform(0.9, 1.0))
         parts.append(tube(top, centre, (radius * 0.55, 0.02), "bark", BARK, sides=5, part="bark", caps=False))
-        core = ball(centre, 0.8 * r, "foliage", dark, part="foliage", lumps=0.1, seed=prop.variant + k, fine=False)
-        parts += [core, leaves(centre, r, 52, 0.18 * float(r.mean()) + 0.11, prop.rgb, rng)]
+        core = ball(centre, 0.84 * r, "foliage", dark, part="foliage", lumps=0.2, seed=prop.variant + k, fine=True)
+        parts += [core, leaves(centre, r, 108, 0.12 * float(r.mean()) + 0.09, rgb, rng)]
     return joined(parts)
 
 
@@ -82,7 +89,8 @@ def bush(prop: Prop) -> Soup:
     """A round shrub, or (longer than wide) a cut hedge."""
     rng = np.random.default_rng(prop.variant)
     l, w, h = prop.size_lwh_m
-    dark: RGB = tuple(0.55 * c for c in prop.rgb)
+    rgb = olive(prop.rgb)
+    dark: RGB = tuple(0.78 * c for c in rgb)
     if l < 2.2 * w:
         core = ball(
             (0, 0, 0.45 * h),
@@ -94,9 +102,9 @@ def bush(prop: Prop) -> Soup:
             seed=prop.variant,
         )
         centre, radii = np.array([0, 0, 0.45 * h]), np.array([0.47 * l, 0.47 * w, 0.5 * h])
-        return joined([core, leaves(centre, radii, 90, 0.10 * l + 0.04, prop.rgb, rng)])
+        return joined([core, leaves(centre, radii, 130, 0.06 * l + 0.03, rgb, rng)])
     core = box((l, 0.86 * w, 0.93 * h), (0, 0, 0.465 * h), "foliage", dark, part="foliage")
-    n = int(min(60 * l * h, 320))
+    n = int(min(85 * l * h, 380))
     side = rng.integers(0, 3, n)
     at = rng.uniform(-0.5, 0.5, (n, 3)) * [l, w, h]
     at[side == 0, 1], at[side == 1, 1], at[side == 2, 2] = 0.46 * w, -0.46 * w, 0.48 * h
@@ -105,8 +113,8 @@ def bush(prop: Prop) -> Soup:
     normal[side == 0, 1], normal[side == 1, 1], normal[side == 2, 2] = 1, -1, 1
     normal = np.repeat((normal + 0.25 * rng.normal(size=(n, 3)))[:, None], 3, 1)
     normal /= np.linalg.norm(normal, axis=-1, keepdims=True)
-    spread = rng.normal(size=(n, 3, 3)) * 0.085
-    cut = soup_of(at[:, None] + spread, "foliage", prop.rgb, part="foliage", normal=normal)
+    spread = rng.normal(size=(n, 3, 3)) * 0.052
+    cut = soup_of(at[:, None] + spread, "foliage", rgb, part="foliage", normal=normal)
     np.clip(cut.rgb * rng.normal(1.0, 0.17, (n, 1)), 0.01, 1.0, out=cut.rgb, casting="unsafe")
     return joined([core, cut])
 

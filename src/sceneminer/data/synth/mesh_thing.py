@@ -1,9 +1,10 @@
 """Cones, barriers, bins, debris and bicycle racks; and the choice of a mesh by nuScenes category."""
 
 import numpy as np
+from numpy import ndarray
 
 from sceneminer.data.synth.catalog import BODIES, body_style
-from sceneminer.data.synth.mesh import RGB, Soup, ball, box, disc, fitted, joined, moved, quad, tube
+from sceneminer.data.synth.mesh import RGB, Soup, ball, box, disc, fitted, joined, moved, quad, stretched, tube
 from sceneminer.data.synth.mesh_car import DARK, car, quad_side
 from sceneminer.data.synth.mesh_person import PHASES, bicycle, dog, motorcycle, person
 from sceneminer.data.synth.mesh_truck import ambulance, bus, construction_vehicle, light_bar, trailer, truck
@@ -112,21 +113,23 @@ def is_walker(category: str) -> bool:
     return walker and not category.endswith(("stroller", "wheelchair", "personal_mobility"))
 
 
-def actor_mesh(actor: Actor, *, phase: int | None = None) -> Soup:
+def actor_mesh(actor: Actor, *, phase: int | None = None, extent: tuple[ndarray, ndarray] | None = None) -> Soup:
     """An actor's mesh in its own frame: it fills ``size_lwh_m`` exactly, bottom at z = 0.
 
     A walker's phase is a step out of PHASES, or None when it stands; all steps share one stretch, so the box holds
-    the whole cycle. Raises ValueError for a category the town has no mesh for.
+    the whole cycle (``extent`` saves working it out again). Raises ValueError for a category the town has no mesh for.
     """
-    if not is_walker(actor.category):
-        return fitted(_rough_mesh(actor, None), actor.size_lwh_m)
+    rough = _rough_mesh(actor, phase)
     if phase is None:
-        return fitted(_rough_mesh(actor, None), actor.size_lwh_m)
-    steps = [_rough_mesh(actor, p) for p in (0, PHASES // 4, PHASES // 2, 3 * PHASES // 4, phase)]
-    whole = fitted(joined(steps), actor.size_lwh_m)
-    n = len(steps[-1])
-    fields = (getattr(whole, f)[-n:] for f in ("xyz", "normal", "uv", "rgb", "material", "part"))
-    return Soup(*fields)
+        return fitted(rough, actor.size_lwh_m)
+    low, high = walk_extent(actor) if extent is None else extent
+    return stretched(rough, low, high, actor.size_lwh_m)
+
+
+def walk_extent(actor: Actor) -> tuple[ndarray, ndarray]:
+    """Least and greatest x, y, z over an actor's whole walk cycle."""
+    steps = [_rough_mesh(actor, p).xyz.reshape(-1, 3) for p in range(0, PHASES, 2)]
+    return np.min([s.min(0) for s in steps], 0), np.max([s.max(0) for s in steps], 0)
 
 
 def _rough_mesh(actor: Actor, phase: int | None) -> Soup:

@@ -4,6 +4,8 @@ Samples lie half a pixel apart, one of them at each pixel's centre, so that edge
 centre is exact. Both projections store a key that is linear over the screen and grows towards the viewer: 1/z, or -z.
 """
 
+from typing import no_type_check
+
 import numpy as np
 from jaxtyping import Bool, Float32, Int32
 from numba import njit
@@ -13,6 +15,7 @@ NEAR_M = 0.15
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def _fill(
     px: ndarray, py: ndarray, key: ndarray, a: int, b: int, c: int, triangle: int, keys: ndarray, ids: ndarray
 ) -> None:
@@ -63,6 +66,7 @@ def _fill(
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def rasterise(
     xyz: Float32[ndarray, "n 3 3"],
     spans: Int32[ndarray, "s 2"],

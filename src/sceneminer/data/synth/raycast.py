@@ -1,6 +1,7 @@
 """Fast ray casting for the LiDAR: static triangles in a grid over x and y, actors by their boxes."""
 
 from dataclasses import dataclass
+from typing import no_type_check
 
 import numpy as np
 from jaxtyping import Float32, Int32
@@ -14,7 +15,7 @@ CELL_M = 2.5
 class Grid:
     """Which triangles meet each cell, sorted by cell, and how high and low they reach there."""
 
-    start: Int32[ndarray, "c"]
+    start: Int32[ndarray, "s"]
     """First entry of each cell in ``entries``; one more than there are cells."""
     entries: Int32[ndarray, "e"]
     low: Float32[ndarray, "c"]
@@ -26,6 +27,7 @@ class Grid:
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def _meets(t: ndarray, x0: float, y0: float, x1: float, y1: float) -> bool:
     """Whether a triangle seen from above meets a cell (separating axes of its edges; its box is checked outside)."""
     for k in range(3):
@@ -41,6 +43,7 @@ def _meets(t: ndarray, x0: float, y0: float, x1: float, y1: float) -> bool:
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def _fill_grid(
     xyz: ndarray, x0: float, y0: float, cell: float, columns: int, rows: int, count: ndarray, entries: ndarray, fill: bool
 ) -> None:  # fmt: skip
@@ -60,6 +63,7 @@ def _fill_grid(
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def _reach(xyz: ndarray, start: ndarray, entries: ndarray, low: ndarray, high: ndarray) -> None:
     for c in range(len(low)):
         low[c], high[c] = 1e9, -1e9
@@ -84,6 +88,7 @@ def build_grid(xyz: Float32[ndarray, "n 3 3"], bounds: tuple[float, float, float
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def _hit(t: ndarray, ox: float, oy: float, oz: float, dx: float, dy: float, dz: float, far: float) -> float:
     """Distance to a two-sided triangle, or ``far``."""
     ax, ay, az = np.float64(t[0, 0]), np.float64(t[0, 1]), np.float64(t[0, 2])
@@ -107,6 +112,7 @@ def _hit(t: ndarray, ox: float, oy: float, oz: float, dx: float, dy: float, dz: 
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def cast_still(
     xyz: ndarray, start: ndarray, entries: ndarray, low: ndarray, high: ndarray, columns: int, rows: int,
     corner: ndarray, origins: ndarray, ways: ndarray, far: float, distance: ndarray, triangle: ndarray,
@@ -142,6 +148,7 @@ def cast_still(
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def cast_moving(
     xyz: ndarray, first: int, end: int, number: int, size: ndarray, begin: ndarray, final: ndarray, share: ndarray,
     origins: ndarray, ways: ndarray, distance: ndarray, triangle: ndarray, owner: ndarray, incidence: ndarray,

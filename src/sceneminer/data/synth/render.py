@@ -22,6 +22,8 @@ from sceneminer.geometry.pose import invert, pose_from_yaw
 
 GAMMA = 2.2
 SHADOW_REACH_M = 56.0
+SIGHT_M = 250.0
+"""Actors further away are not drawn."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,7 @@ def camera_light(
     lens = np.array([2 * camera.fx, 2 * camera.fy, 2 * camera.cx + 1, 2 * camera.cy + 1])
     size = (2 * width + 1, 2 * height + 1)
     origin = town_from_camera[:3, 3]
-    everyone = pose_actors(drive, time_s, cache.meshes)
+    everyone = pose_actors(drive, time_s, cache.meshes, near=origin, reach_m=SIGHT_M)
     posed = [p for p in everyone if _may_matter(p, view, origin)]
     spans = renderer.place(posed)
     tri = renderer.triangles
@@ -202,7 +204,7 @@ def _may_matter(p: Posed, view: Float[ndarray, "3 4"], origin: Float[ndarray, "3
         return True
     centre = p.state[:3] + [0, 0, h / 2]
     x, _, z = view[:, :3] @ centre + view[:, 3]
-    return z > -radius and abs(x) < 2.0 * z + 3 * radius and gap < 400.0
+    return z > -radius and abs(x) < 2.0 * z + 3 * radius
 
 
 def _near_first(spans: ndarray, scenery: Scenery, origin: ndarray) -> ndarray:

@@ -1,6 +1,7 @@
 """What comes back to a LiDAR: reflectance, losses in rain and fog, noise, clutter, and what each point is."""
 
 from dataclasses import dataclass, replace
+from typing import no_type_check
 
 import numpy as np
 from jaxtyping import Float, Int, Int32, UInt8
@@ -72,21 +73,24 @@ class Cloud:
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def _ground_material(
     points: ndarray, texels: ndarray, levels: ndarray, x0: float, y0: float, size: float, material: ndarray
 ) -> None:
     for k in range(len(points)):
         u, v = (points[k, 0] - x0) / size, (points[k, 1] - y0) / size
-        if texel(texels, levels, 0, u, v, WHITE) + texel(texels, levels, 0, u, v, YELLOW) > 0.4:
-            material[k] = 1
-        elif points[k, 2] > 0.5 * KERB_M and texel(texels, levels, 0, u, v, GREEN) > 0.5:
+        if points[k, 2] < 0.5 * KERB_M:
+            paint = texel(texels, levels, 0, u, v, WHITE) + texel(texels, levels, 0, u, v, YELLOW)
+            material[k] = 1 if paint > 0.4 else 0
+        elif texel(texels, levels, 0, u, v, GREEN) > 0.5:
             bare = noise2(points[k, 0] * 0.22 + 7.0, points[k, 1] * 0.22, 9) > 0.72
             material[k] = 4 if bare else 3
         else:
-            material[k] = 2 if points[k, 2] > 0.5 * KERB_M else 0
+            material[k] = 2
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def _panes(uv: ndarray, seed: ndarray, glass: ndarray) -> None:
     for k in range(len(uv)):
         glass[k] = facade_glass(uv[k, 0], uv[k, 1], seed[k], 0.02, 0.02)[0] > 0.5

@@ -4,7 +4,7 @@ Sun through a shadow map, sky and ground light, street lamps and headlights by c
 glowing lamps, and fog by distance. Wet ground leaves its mirror share for ``lens.reflect``.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, no_type_check
 
 import numpy as np
 from numba import njit
@@ -91,6 +91,7 @@ class Eye(NamedTuple):
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def _shadow_tap(depth: ndarray, view: ndarray, x: float, y: float, z: float, spread: float) -> float:
     u = view[0, 0] * x + view[0, 1] * y + view[0, 2] * z + view[0, 3]
     v = view[1, 0] * x + view[1, 1] * y + view[1, 2] * z + view[1, 3]
@@ -114,6 +115,7 @@ def _shadow_tap(depth: ndarray, view: ndarray, x: float, y: float, z: float, spr
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def sunlit(shadows: Shadows, x: float, y: float, z: float) -> float:
     """Share of the sun's disc that a point sees."""
     lit = _shadow_tap(shadows.still, shadows.still_view, x, y, z, 0.4)
@@ -123,6 +125,7 @@ def sunlit(shadows: Shadows, x: float, y: float, z: float) -> float:
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def _corners(tri: Triangles, t: int, at: ndarray, w: ndarray) -> None:
     """Barycentric weights of a point on triangle t."""
     ax, ay, az = tri.xyz[t, 0, 0], tri.xyz[t, 0, 1], tri.xyz[t, 0, 2]
@@ -145,6 +148,7 @@ def _corners(tri: Triangles, t: int, at: ndarray, w: ndarray) -> None:
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def _glow(m: ndarray, part: int, signal: ndarray, night: float, time_s: float) -> None:
     """Lamps that are on."""
     r, g, b = 0.0, 0.0, 0.0
@@ -173,6 +177,7 @@ def _glow(m: ndarray, part: int, signal: ndarray, night: float, time_s: float) -
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def _surface(
     m: ndarray, t: int, at: ndarray, ray: ndarray, w: ndarray, f: float, cosine: float,
     tri: Triangles, inst: Instances, ground: Ground, sky: ndarray,
@@ -205,6 +210,7 @@ def _surface(
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def _open_sky(at: ndarray, nz: float, boxes: ndarray, ground: bool) -> float:
     """How much of the sky a point sees: vehicles and people darken the ground at their feet."""
     free = 1.0
@@ -227,6 +233,7 @@ def _open_sky(at: ndarray, nz: float, boxes: ndarray, ground: bool) -> float:
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def _lamps(at: ndarray, n: ndarray, ray: ndarray, lamps: ndarray, retro: bool, out: ndarray) -> None:
     """Irradiance from street lamps and headlights (rows: place, way, colour, cone cosines, range, is_ego)."""
     for k in range(len(lamps)):
@@ -252,6 +259,7 @@ def _lamps(at: ndarray, n: ndarray, ray: ndarray, lamps: ndarray, retro: bool, o
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def _radiance(
     t: int, at: ndarray, ray: ndarray, distance: float, f: float, tri: Triangles, inst: Instances, ground: Ground,
     shadows: Shadows, sky: ndarray, lamps: ndarray, boxes: ndarray, m: ndarray, w: ndarray, tmp: ndarray, out: ndarray,
@@ -273,11 +281,11 @@ def _radiance(
     wet = sky[WET] * m[8] * (1.0 if n[2] > 0.6 else 0.0)
     mirror = 0.0
     if wet > 0.0:
-        pool = smooth(0.62 - 0.4 * wet, 0.78 - 0.3 * wet, fbm2(at[0] * 0.31, at[1] * 0.31, 77, 3)) * wet
+        pool = smooth(0.66 - 0.2 * wet, 0.74 - 0.14 * wet, fbm2(at[0] * 0.31, at[1] * 0.31, 77, 3)) * wet
         for c in range(3):
             m[c] *= 1.0 - 0.48 * wet - 0.2 * pool
         bounce = (1.0 - cosine) ** 5
-        mirror = wet * (0.02 + 0.55 * bounce) + pool * (0.03 + 0.6 * bounce)
+        mirror = wet * (0.02 + 0.33 * bounce) + pool * (0.03 + 0.45 * bounce)
     elif sky[WET] > 0.0 and not leafy:
         for c in range(3):
             m[c] *= 1.0 - 0.15 * sky[WET]
@@ -291,7 +299,7 @@ def _radiance(
         facing = clamp01(0.32 + 0.68 * facing)
     sun = 0.0
     if sky[SUN_RGB] > 1e-3 and facing > 0.0:
-        lift = 0.35 if leafy else 0.05
+        lift = 0.30 if leafy else 0.05 + 0.16 * (1.0 - min(facing, 1.0)) ** 2
         sun = sunlit(shadows, at[0] + n[0] * lift, at[1] + n[1] * lift, at[2] + n[2] * lift)
         for c in range(3):
             light[c] += sky[SUN_RGB + c] * facing * sun
@@ -307,6 +315,7 @@ def _radiance(
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def _gloss(
     base: float, n: ndarray, ray: ndarray, cosine: float, sun: float, sky: ndarray, pane: bool, tmp: ndarray, out: ndarray
 ) -> None:  # fmt: skip
@@ -327,6 +336,7 @@ def _gloss(
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def _same(tri: Triangles, a: int, b: int) -> bool:
     """Whether two triangles belong to one smooth piece of surface, so that one sample stands for both."""
     if a == b:
@@ -340,6 +350,7 @@ def _same(tri: Triangles, a: int, b: int) -> bool:
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def shade(
     keys: ndarray, ids: ndarray, eye: Eye, tri: Triangles, inst: Instances, ground: Ground, shadows: Shadows,
     sky: ndarray, lamps: ndarray, boxes: ndarray, image: ndarray, mirror: ndarray, material: ndarray,

@@ -14,7 +14,7 @@ from sceneminer.data.synth.ground_paint import GroundTexture, build_texture
 from sceneminer.data.synth.mesh import Soup, joined, moved
 from sceneminer.data.synth.mesh_person import PHASES
 from sceneminer.data.synth.mesh_street import prop_mesh
-from sceneminer.data.synth.mesh_thing import actor_mesh, is_walker
+from sceneminer.data.synth.mesh_thing import actor_mesh, is_walker, walk_extent
 from sceneminer.data.synth.scene import Actor, Drive, Town
 
 CHUNK = 256
@@ -56,11 +56,14 @@ class Meshes:
     """Meshes of a drive's actors, made when first seen."""
 
     found: dict[tuple[int, int | None], Soup] = field(default_factory=dict)
+    extents: dict[int, tuple[ndarray, ndarray]] = field(default_factory=dict)
 
     def of(self, actor: Actor, phase: int | None) -> Soup:
         key = (actor.actor_id, phase)
         if key not in self.found:
-            self.found[key] = actor_mesh(actor, phase=phase)
+            if phase is not None and actor.actor_id not in self.extents:
+                self.extents[actor.actor_id] = walk_extent(actor)
+            self.found[key] = actor_mesh(actor, phase=phase, extent=self.extents.get(actor.actor_id))
         return self.found[key]
 
 
@@ -127,12 +130,12 @@ def _spans(soup: Soup, owner: ndarray) -> ndarray:
     return np.array(spans, np.int32)
 
 
-def pose_actors(drive: Drive, time_s: float, meshes: Meshes) -> list[Posed]:
-    """All actors present at a time, each with the mesh of its step and its lamps."""
+def pose_actors(drive: Drive, time_s: float, meshes: Meshes, *, near: ndarray, reach_m: float) -> list[Posed]:
+    """All actors present at a time within reach of a place (x, y), each with the mesh of its step and its lamps."""
     out = []
     for actor in drive.actors:
         state, present = actor.at(time_s)
-        if not present:
+        if not present or np.hypot(state[0] - near[0], state[1] - near[1]) > reach_m + 0.5 * actor.size_lwh_m[0]:
             continue
         out.append(Posed(actor, state, meshes.of(actor, _phase(actor, state, time_s)), _signals(drive, actor, time_s)))
     return out

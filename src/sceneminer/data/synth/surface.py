@@ -5,6 +5,8 @@ They write into a row ``m``: 0–2 albedo (linear), 3 clear-coat or glass mirror
 finer than it fade to their mean.
 """
 
+from typing import no_type_check
+
 import numpy as np
 from numba import njit
 
@@ -26,6 +28,7 @@ _FOLIAGE = PART["foliage"]
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def scale3(m: np.ndarray, k: float) -> None:
     m[0] *= k
     m[1] *= k
@@ -33,6 +36,7 @@ def scale3(m: np.ndarray, k: float) -> None:
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def mix3(m: np.ndarray, r: float, g: float, b: float, share: float) -> None:
     m[0] += (r - m[0]) * share
     m[1] += (g - m[1]) * share
@@ -40,6 +44,7 @@ def mix3(m: np.ndarray, r: float, g: float, b: float, share: float) -> None:
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def letters(u: float, v: float, rows: int, seed: int, f: float) -> float:
     """How much of a row of made-up letters covers (u, v); cells of 1, strokes of a third."""
     if v < 0.0 or v > 1.0:
@@ -54,6 +59,7 @@ def letters(u: float, v: float, rows: int, seed: int, f: float) -> float:
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def shade_ground(
     m: np.ndarray, x: float, y: float, z: float, texture: tuple[float, float, float, float], seed: int, f: float
 ) -> None:
@@ -82,7 +88,7 @@ def shade_ground(
         speck = smooth(0.72, 0.95, noise2(x * 47.0, y * 47.0, seed + 6)) * smooth(0.03, 0.008, f)
         scale3(m, 1.0 + 0.5 * broad + 0.34 * fine + 0.6 * speck)
     scale3(m, max(0.25, tone / 0.502))
-    paint = clamp01(white + yellow)
+    paint = 0.0 if raised else clamp01(white + yellow)
     if paint > 0.003:
         rub = 0.92 + 0.16 * broad + 0.1 * fine
         mix3(
@@ -97,6 +103,7 @@ def shade_ground(
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def facade_glass(u: float, v: float, seed: int, fu: float, fv: float) -> tuple[float, int, int, float]:
     """Share of window at (u, v) of a facade, the window's column and floor, and its frame's share."""
     floor_m = 3.1
@@ -127,6 +134,7 @@ def facade_glass(u: float, v: float, seed: int, fu: float, fv: float) -> tuple[f
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def brick_tone(u: float, v: float, seed: int, f: float) -> float:
     """Brightness of a brick wall: courses, joints, and bricks of different kilns."""
     row = np.floor(v / 0.075)
@@ -138,6 +146,7 @@ def brick_tone(u: float, v: float, seed: int, f: float) -> float:
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def shade_facade(
     m: np.ndarray, u: float, v: float, height: float, seed: int, fu: float, fv: float, night: float, hour: float
 ) -> None:
@@ -165,8 +174,9 @@ def shade_facade(
     # Blinds, curtains and dark rooms behind the pane.
     inside = 0.02 + (0.28 * blind if blind > 0.62 else 0.03 * blind)
     if floor == 0:
-        goods = noise2(a * 2.3, v * 2.6, seed + 12)
-        inside = 0.04 + 0.16 * goods
+        shelf = hash2(int(np.floor(a * 2.1)), int(np.floor(v * 1.7)), seed + 12)
+        goods = hash2(int(np.floor(a * 7.0)), int(np.floor(v * 4.0)), seed + 13) * smooth(0.4, 0.08, max(fu, fv))
+        inside = 0.03 + (0.11 * shelf + 0.10 * goods) * smooth(2.5, 0.9, v)
         if v > 2.35:
             mix3(m, base0 * 0.4 + 0.2 * pick, base1 * 0.4 + 0.2 * blind, base2 * 0.4 + 0.18 * hash2(seed, 9, 5), glass)
     mix3(m, inside, inside, inside * 1.04, glass)
@@ -178,14 +188,15 @@ def shade_facade(
         late = 0.8 if hour > 6.0 and hour < 22.5 else 0.3
     if night > 0.02 and pick < late:
         warm = hash2(column, floor, seed + 77)
-        glow = night * glass * (0.10 + 0.22 * blind) * (1.6 if floor == 0 else 1.0)
-        glow *= 0.75 + 0.5 * noise2(a * 1.4, v * 1.1, seed + 5)
+        glow = night * glass * (0.025 + 0.075 * blind * blind) * (1.3 if floor == 0 else 1.0)
+        glow *= 0.45 + 0.9 * noise2(a * 1.4, v * 1.1, seed + 5) + (3.0 * inside if floor == 0 else 0.0)
         m[4] += glow * 1.0
         m[5] += glow * (0.62 + 0.3 * warm)
-        m[6] += glow * (0.30 + 0.6 * warm)
+        m[6] += glow * (0.22 + 0.5 * warm)
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def shade_vehicle(m: np.ndarray, part: int, u: float, v: float, seed: int, f: float) -> None:
     """Panels, panes, wheels, plates and cargo walls of vehicles."""
     if part == _BODY or part == _BODY_SIDE:
@@ -255,6 +266,7 @@ def shade_vehicle(m: np.ndarray, part: int, u: float, v: float, seed: int, f: fl
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def shade_sign(m: np.ndarray, part: int, u: float, v: float, seed: int, f: float, night: float) -> None:
     """Traffic signs, destination signs and posters."""
     if part == _BILLBOARD:
@@ -271,7 +283,7 @@ def shade_sign(m: np.ndarray, part: int, u: float, v: float, seed: int, f: float
         )
         mix3(m, 0.75, 0.75, 0.72, min(1.0, ink))
         for c in range(3):
-            m[4 + c] = 0.30 * night * m[c]
+            m[4 + c] = 0.14 * night * m[c]
         return
     code = int(np.floor(u / 10.0))
     if code == 0:
@@ -297,12 +309,17 @@ def shade_sign(m: np.ndarray, part: int, u: float, v: float, seed: int, f: float
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def shade_other(m: np.ndarray, part: int, u: float, v: float, at: np.ndarray, seed: int, f: float, town: int) -> None:
     """Leaves, kerbs, roofs, bricks, cloth, stripes, rails."""
     if part == _FOLIAGE:
         x, y, z = at[0], at[1], at[2]
-        tone = 0.55 + 0.9 * noise2(x * 2.1 + z * 1.3, y * 2.1 - z * 1.7, seed)
-        tone += smooth(0.25, 0.05, f) * 0.7 * (noise2(x * 11.0 + z * 7.0, y * 11.0 - z * 9.0, seed + 1) - 0.5)
+        clump = noise2(x * 3.1, y * 3.1, seed) + noise2(y * 3.1, z * 3.1, seed + 1) + noise2(z * 3.1, x * 3.1, seed + 2)
+        tone = 0.80 + 0.85 * (clump / 1.5 - 1.0)
+        near = smooth(0.14, 0.02, f)
+        if near > 0.0:
+            leaf = noise2(x * 13.0, z * 13.0, seed + 3) + noise2(y * 13.0, z * 13.0 + x * 5.0, seed + 4)
+            tone *= 1.0 + near * 1.1 * (leaf - 1.0)
         scale3(m, tone)
     elif part == _KERB:
         joint = pulse(u, 1.0, 0.0, 0.02, f)

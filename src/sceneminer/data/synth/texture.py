@@ -1,12 +1,15 @@
 """Numba kernels for noise and for the painted ground: hashes, value noise, filtered pulses, mip-mapped lookups."""
 
+from typing import no_type_check
+
 import numpy as np
 from numba import njit
 
 MASK = 0xFFFFFFFF
 
 
-@njit(cache=True, nogil=True, inline="never")
+@njit(cache=True, nogil=True)
+@no_type_check
 def hash2(x: int, y: int, seed: int) -> float:
     """A number in [0, 1) from three integers."""
     h = (x * 374761393 + y * 668265263 + seed * 362437) & MASK
@@ -16,6 +19,7 @@ def hash2(x: int, y: int, seed: int) -> float:
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def noise2(x: float, y: float, seed: int) -> float:
     """Value noise in [0, 1] with cells of size 1."""
     xf, yf = np.floor(x), np.floor(y)
@@ -28,6 +32,7 @@ def noise2(x: float, y: float, seed: int) -> float:
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def fbm2(x: float, y: float, seed: int, octaves: int) -> float:
     """Value noise summed over octaves, in [0, 1]."""
     total, scale, weight = 0.0, 0.0, 1.0
@@ -40,11 +45,13 @@ def fbm2(x: float, y: float, seed: int, octaves: int) -> float:
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def clamp01(x: float) -> float:
     return min(max(x, 0.0), 1.0)
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def smooth(low: float, high: float, x: float) -> float:
     """0 below ``low``, 1 above ``high``, smooth between."""
     t = min(max((x - low) / (high - low), 0.0), 1.0)
@@ -52,12 +59,14 @@ def smooth(low: float, high: float, x: float) -> float:
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def _pulse_integral(x: float, period: float, start: float, end: float) -> float:
     k = np.floor(x / period)
     return k * (end - start) + min(max(x - k * period - start, 0.0), end - start)
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def pulse(x: float, period: float, start: float, end: float, width: float) -> float:
     """Share of [x - width/2, x + width/2] that lies in [start, end) modulo ``period``: a filtered stripe."""
     w = max(width, 1e-4)
@@ -65,6 +74,7 @@ def pulse(x: float, period: float, start: float, end: float, width: float) -> fl
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def band(x: float, start: float, end: float, width: float) -> float:
     """Share of [x - width/2, x + width/2] that lies in [start, end]."""
     w = max(width, 1e-4)
@@ -72,6 +82,7 @@ def band(x: float, start: float, end: float, width: float) -> float:
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def texel(texels: np.ndarray, levels: np.ndarray, level: int, x: float, y: float, channel: int) -> float:
     """One channel (0 to 1) of one mip level, bilinear; x and y in texels of level 0, clamped to the edge."""
     offset, rows, columns = levels[level, 0], levels[level, 1], levels[level, 2]
@@ -87,6 +98,7 @@ def texel(texels: np.ndarray, levels: np.ndarray, level: int, x: float, y: float
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def ground_sample(
     texels: np.ndarray, levels: np.ndarray, x: float, y: float, ax: float, ay: float, minor: float
 ) -> tuple[float, float, float, float]:
@@ -107,6 +119,7 @@ def ground_sample(
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def paint_convex(plane: np.ndarray, corners: np.ndarray, value: float, wear: float, seed: int) -> None:
     """Lay a convex, counter-clockwise polygon (texels) on a uint8 plane, antialiased and worn by noise.
 

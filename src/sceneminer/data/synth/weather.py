@@ -4,6 +4,8 @@ The contrast of a dark object against its surroundings falls as exp(-βd); meteo
 left, so β = ln(20) / visibility (Koschmieder 1924; WMO No. 8).
 """
 
+from typing import no_type_check
+
 import numpy as np
 from jaxtyping import Float64
 from numba import njit
@@ -59,12 +61,14 @@ def make_sky(drive: Drive, time_s: float) -> Float64[ndarray, "32"]:
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def fog_left(sky: np.ndarray, distance: float) -> float:
     """Share of an object's contrast that is left at a distance."""
     return np.exp(-sky[BETA] * distance)
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def sky_light(sky: np.ndarray, dx: float, dy: float, dz: float, out: np.ndarray, sharp: bool) -> None:
     """Radiance from a direction above the horizon: gradient, clouds, sun and its glow, a hazy skyline, stars."""
     up = max(dz, 0.0)
@@ -100,6 +104,7 @@ def sky_light(sky: np.ndarray, dx: float, dy: float, dz: float, out: np.ndarray,
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def skyline(sky: np.ndarray, dx: float, dy: float, dz: float, out: np.ndarray) -> None:
     """Far trees and roofs in the haze below a few degrees; the radiance is blended in place."""
     turn = np.arctan2(dy, dx) * 40.0
