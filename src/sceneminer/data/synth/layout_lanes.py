@@ -15,7 +15,7 @@ from sceneminer.data.synth.streets import Edge
 Turn = Literal["straight", "left", "right"]
 TURN_SPEED_MPS: dict[Turn, float] = {"straight": 17.0, "left": 8.0, "right": 8.0}
 STEP_M = 0.9
-KERB_CLEARANCE_M = 1.35
+KERB_CLEARANCE_M = 1.25
 """From a turning car's middle to the kerb; half a car and a hand's breadth."""
 MIN_RADIUS_M = 5.4
 
