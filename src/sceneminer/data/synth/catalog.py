@@ -4,6 +4,7 @@ Sizes follow the published mean boxes of nuScenes classes and makers' data sheet
 classes share, because descriptions name colours and no class may be known by its colour.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -101,15 +102,52 @@ BODIES: dict[str, tuple[Body, ...]] = {
 }
 """Body styles by nuScenes category."""
 
-_VEHICLE = {"white": 22, "black": 18, "silver": 12, "grey": 16, "blue": 9, "red": 8, "light blue": 2, "dark green": 3}
+_VEHICLE: dict[str, float | int] = {
+    "white": 22,
+    "black": 18,
+    "silver": 12,
+    "grey": 16,
+    "blue": 9,
+    "red": 8,
+    "light blue": 2,
+    "dark green": 3,
+}
 _VEHICLE |= {"green": 1.5, "yellow": 3, "orange": 2.5, "brown": 3, "beige": 3, "purple": 1, "pink": 0.5}
-_CLOTHES = {"white": 12, "black": 18, "silver": 3, "grey": 13, "blue": 13, "red": 8, "light blue": 6, "dark green": 5}
+_CLOTHES: dict[str, float | int] = {
+    "white": 12,
+    "black": 18,
+    "silver": 3,
+    "grey": 13,
+    "blue": 13,
+    "red": 8,
+    "light blue": 6,
+    "dark green": 5,
+}
 _CLOTHES |= {"green": 4, "yellow": 4, "orange": 4, "brown": 5, "beige": 6, "purple": 4, "pink": 5}
-_BRIGHT = {"yellow": 22, "orange": 26, "white": 14, "red": 12, "blue": 8, "green": 6, "grey": 6, "black": 3, "beige": 3}
-_MARKED = {"white": 40, "blue": 15, "black": 14, "silver": 8, "yellow": 10, "red": 6, "light blue": 4, "green": 3}
-_HI_VIS = {"yellow": 38, "orange": 38, "blue": 8, "white": 5, "grey": 5, "red": 3, "green": 3}
+_BRIGHT: dict[str, float | int] = {
+    "yellow": 22,
+    "orange": 26,
+    "white": 14,
+    "red": 12,
+    "blue": 8,
+    "green": 6,
+    "grey": 6,
+    "black": 3,
+    "beige": 3,
+}
+_MARKED: dict[str, float | int] = {
+    "white": 40,
+    "blue": 15,
+    "black": 14,
+    "silver": 8,
+    "yellow": 10,
+    "red": 6,
+    "light blue": 4,
+    "green": 3,
+}
+_HI_VIS: dict[str, float | int] = {"yellow": 38, "orange": 38, "blue": 8, "white": 5, "grey": 5, "red": 3, "green": 3}
 
-_COLORS: dict[str, dict[str, float]] = {
+_COLORS: dict[str, dict[str, float | int]] = {
     "vehicle.bus.rigid": {**_VEHICLE, "yellow": 10, "red": 16, "green": 8, "light blue": 6},
     "vehicle.construction": _BRIGHT,
     "vehicle.emergency.ambulance": _MARKED,
@@ -166,7 +204,7 @@ def draw_look(category: str, rng: np.random.Generator, *, style: str | None = No
     return Look((length, width, height), rgb, rgb2, variant)
 
 
-def draw_color(weights: dict[str, float], rng: np.random.Generator) -> Rgb:
+def draw_color(weights: Mapping[str, float | int], rng: np.random.Generator) -> Rgb:
     """A shade of one palette entry, drawn by weight; it keeps the entry's name."""
     weight = np.array([weights.get(name, 0.3) if len(weights) > 1 else weights.get(name, 0.0) for name in COLOR_NAMES])
     name = COLOR_NAMES[int(rng.choice(len(weight), p=weight / weight.sum()))]

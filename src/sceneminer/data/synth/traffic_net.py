@@ -7,7 +7,7 @@ import shapely
 from jaxtyping import Float
 from numpy import ndarray
 
-from sceneminer.data.synth.lane_path import lane_stations
+from sceneminer.data.synth.lane_path import lane_at, lane_stations
 from sceneminer.data.synth.scene import Lane, Town
 
 CONFLICT_M = 2.6
@@ -70,6 +70,12 @@ def without_blockages(net: RoadNet) -> RoadNet:
 
 def lane_length(net: RoadNet, lane_id: int) -> float:
     return float(net.stations[lane_id][-1])
+
+
+def lane_pose(net: RoadNet, lane_id: int, station_m: float) -> tuple[float, float, float]:
+    """x, y and yaw at one station of a lane."""
+    x, y, yaw = lane_at(net.lanes[lane_id], np.array([station_m]))
+    return float(x[0]), float(y[0]), float(yaw[0])
 
 
 def to_lane(net: RoadNet, lane_id: int, xy: Float[ndarray, "n 2"]) -> tuple[Float[ndarray, "n"], Float[ndarray, "n"]]:

@@ -8,11 +8,10 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from sceneminer.data.synth.catalog import Look, draw_look
-from sceneminer.data.synth.lane_path import lane_at
 from sceneminer.data.synth.pedestrians import ANYWHERE, Walk, WalkNet, WalkStart, draw_walk, lay_walk
 from sceneminer.data.synth.scene import Town
 from sceneminer.data.synth.traffic_mood import Mood
-from sceneminer.data.synth.traffic_net import RoadNet, lane_length, lane_zebras, stop_station
+from sceneminer.data.synth.traffic_net import RoadNet, lane_length, lane_pose, lane_zebras, stop_station
 from sceneminer.data.synth.traffic_path import STEP_M, Driver, build_path, draw_route
 from sceneminer.data.synth.vehicles import WAKE_M, Start
 
@@ -113,7 +112,7 @@ def draw_traffic(
         for at in np.sort(
             rng.uniform(6.0, length - 4.0, int(rng.poisson(mood.vehicles_per_km * weight * length / 1000)))
         ):
-            x, y, _ = (float(u) for u in lane_at(lane, at))
+            x, y, _ = lane_pose(net, lane_id, float(at))
             category = _draw_category(lane.speed_limit_mps, lane.width_m, mood, rng)
             space = 17.0 if category in LARGE else 11.0
             if np.min(np.hypot(*(places - (x, y)).T)) < space or _blocked(net, lane_id, float(at)):
@@ -280,8 +279,7 @@ def draw_jaywalkers(net: RoadNet, route: list[int], mood: Mood, rng: np.random.G
 
 def across_road(net: RoadNet, lane_id: int, station_m: float, *, from_left: bool, slant_m: float = 0.0) -> Walk:
     """A way over the whole carriageway beside a lane, from pavement to pavement, and on along the far one."""
-    lane = net.lanes[lane_id]
-    x, y, yaw = (float(u) for u in lane_at(lane, station_m))
+    x, y, yaw = lane_pose(net, lane_id, station_m)
     ahead, left = np.array([np.cos(yaw), np.sin(yaw)]), np.array([-np.sin(yaw), np.cos(yaw)])
     middle = np.array([x, y])
     right_m, left_m = -kerb_distance(net, middle, -left), kerb_distance(net, middle, left)

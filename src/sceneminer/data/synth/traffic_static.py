@@ -8,10 +8,9 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from sceneminer.data.synth.catalog import Look, draw_look
-from sceneminer.data.synth.lane_path import lane_at
 from sceneminer.data.synth.scene import KERB_M, ConstructionZone, Spot, Town
 from sceneminer.data.synth.traffic_mood import Mood
-from sceneminer.data.synth.traffic_net import RoadNet, block_lanes, lane_length
+from sceneminer.data.synth.traffic_net import RoadNet, block_lanes, lane_length, lane_pose
 from sceneminer.geometry.box import footprint, footprint_gap
 
 
@@ -95,7 +94,7 @@ def set_up_works(net: RoadNet, ground: Ground, rng: np.random.Generator) -> None
         _fence(net, zone, ground, rng)
         ring = zone.polygon
         middle = ring.mean(0)
-        _, _, yaw = lane_at(net.lanes[zone.lane], (zone.start_m + zone.end_m) / 2)
+        _, _, yaw = lane_pose(net, zone.lane, (zone.start_m + zone.end_m) / 2)
         heading = np.array([np.cos(float(yaw)), np.sin(float(yaw))])
         span = (ring - middle) @ np.array([-heading[1], heading[0]])
         room = float(np.ptp(span))
@@ -139,7 +138,7 @@ def obstruct(
     lane = net.lanes[lane_id]
     category = ("vehicle.car", "vehicle.truck")[int(rng.random() < 0.35)]
     look = draw_look(category, rng, style="delivery" if category == "vehicle.truck" else None)
-    x, y, yaw = (float(u) for u in lane_at(lane, station_m))
+    x, y, yaw = lane_pose(net, lane_id, station_m)
     aside = -lane.width_m / 2 + into_m - look.size_lwh_m[1] / 2
     pose = (x - aside * np.sin(yaw), y + aside * np.cos(yaw), 0.0, yaw + float(rng.normal(0.0, 0.02)))
     item = Still(category, look, pose, "parked_obstruction", hazard=True)
