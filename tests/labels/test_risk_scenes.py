@@ -190,3 +190,29 @@ def test_time_headway_in_a_bend_is_that_of_the_lead_in_the_same_lane():
     gap = RADIUS_M * np.sin(turn) - BUMPER_M - 2.25
     assert frames.measures["thw_s"][0, 0] == pytest.approx(gap / 10.0, abs=0.1)
     assert np.isnan(frames.measures["thw_s"][1, 0])
+
+
+def test_a_parked_bicycle_is_no_vulnerable_road_user():
+    """A bicycle that stands for the whole drive counts like a post; one that rides there later has a rider."""
+
+    def passing(category: str, moves_at: int | None) -> float:
+        frames = 51
+        agents = make_agents([Agent(30.0, beside(0.3, (1.8, 0.6)), lw=(1.8, 0.6), category=category)], frames=frames)
+        if moves_at is not None:
+            agents.x_m[0, moves_at:] += np.linspace(0, 8, frames - moves_at)
+        return float(np.nanmax(measure(agents, make_ego(8.0, frames=frames)).risk[0, :25]))
+
+    assert passing("bicycle", None) == pytest.approx(passing("barrier", None))
+    assert passing("bicycle", 45) > 1.2 * passing("bicycle", None)
+
+
+def test_who_turns_off_at_a_junction_does_not_hit_who_stands_straight_ahead():
+    """Ego turns right within 10 m of radius; a walker waits on the corner opposite, another where the turn would end
+    up if it never ended."""
+    waiting = [walker(13.0, 1.5, 0.0, 0.0), walker(10.0, -24.0, 0.0, 0.0)]
+
+    def turn(t):
+        return -min(0.5 * max(t - 0.5, 0.0), np.pi / 2)
+
+    assert drive_risk(waiting[:1], lambda t: 5.0, turn, 6.0) < 0.35
+    assert drive_risk([Agent(4.5, -15.0, UP)], lambda t: 5.0, turn, 6.0) < 0.1

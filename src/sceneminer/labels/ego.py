@@ -17,6 +17,10 @@ _NEVER_TURN = frozenset({"pedestrian", "animal", "cone", "barrier", "debris", "b
 """A walker's heading says nothing about a steady turn, and props have none."""
 
 
+_PARKED_S, _PARKED_M = 3.0, 1.0
+"""What is seen for this long and stays within this is parked; boxes of parked cars wander by some dm."""
+
+
 @dataclass(frozen=True)
 class EgoSize:
     """The recording car seen from above."""
@@ -132,14 +136,28 @@ def smoothed(agents: AgentStates, *, window_s: float = 0.5) -> AgentStates:
     )
 
 
+def parked(agents: AgentStates) -> Bool[ndarray, "a"]:
+    """Which agents never leave their place while they are seen, and are seen for at least 3 s."""
+    if agents.x_m.size == 0:
+        return np.zeros(len(agents.track_ids), bool)
+    there = np.isfinite(agents.x_m) & np.isfinite(agents.y_m)
+    last = np.max(np.where(there, agents.times_us, agents.times_us[0]), axis=1)
+    first = np.min(np.where(there, agents.times_us, agents.times_us[-1]), axis=1)
+    wide = [
+        np.max(np.where(there, v, -np.inf), axis=1) - np.min(np.where(there, v, np.inf), axis=1)
+        for v in (agents.x_m, agents.y_m)
+    ]
+    return there.any(axis=1) & (last - first >= _PARKED_S * 1e6) & (np.hypot(*wide) < _PARKED_M)
+
+
 def agent_bodies(agents: AgentStates, *, standing_mps: float) -> tuple[Bodies, Bool[ndarray, "a t"]]:
-    """Agents as bodies, and which of them stand: slower than ``standing_mps``, or of unknown velocity.
+    """Agents as bodies, and which of them stand: slower than ``standing_mps``, of unknown velocity, or parked.
 
     A standing agent has no velocity and no turn rate. Turn rates of walkers and props are dropped, those of
     others are limited to ``MAX_YAW_RATE_RPS``.
     """
     vx, vy = np.nan_to_num(agents.vx_mps), np.nan_to_num(agents.vy_mps)
-    stands = np.hypot(vx, vy) < standing_mps
+    stands = (np.hypot(vx, vy) < standing_mps) | parked(agents)[:, None]
     turns = np.array([category not in _NEVER_TURN for category in agents.categories], bool)[:, None] & ~stands
     rate = np.clip(np.nan_to_num(agents.yaw_rate_rps), -MAX_YAW_RATE_RPS, MAX_YAW_RATE_RPS)
     bodies = Bodies(

@@ -21,6 +21,7 @@ REACH_M = 1.5
 DRAC_CAP_MPS2 = 20.0
 """Twice what tyres can do; rectangles that touch now would need infinitely much."""
 _DEPTH_WINDOW_S = 1.0
+_CROSSING_MPS = 3.0
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,10 @@ class Encounters:
     approach_mps: Float[ndarray, "n"]
     """Relative speed at the closest encounter."""
     crossing: Float[ndarray, "n"]
-    """|sin| of the angle between both directions of travel then: 1 at right angles, 0 along each other or standing."""
+    """|sin| of the angle between both directions of travel then: 1 at right angles, 0 along each other.
+
+    Fades below 3 m/s: the direction of what hardly moves is noise.
+    """
     depth_m: Float[ndarray, "n"]
     """How deep the rectangles run into each other in the second after they touch; 0 where they do not."""
 
@@ -161,9 +165,9 @@ def sampled_encounters(ego: Bodies, agent: Bodies, times_s: Float[ndarray, "k"])
 def _approach(ego: Bodies, agent: Bodies) -> tuple[ndarray, ndarray]:
     """Relative speed, and how far the directions of travel cross."""
     relative = np.hypot(agent.vx_mps - ego.vx_mps, agent.vy_mps - ego.vy_mps)
-    speeds = ego.speed_mps * agent.speed_mps
-    cross = np.abs(ego.vx_mps * agent.vy_mps - ego.vy_mps * agent.vx_mps)
-    return relative, np.where(speeds > 0.1, cross / np.maximum(speeds, 0.1), 0.0)
+    speeds = np.maximum(ego.speed_mps * agent.speed_mps, 1e-6)
+    sine = np.abs(ego.vx_mps * agent.vy_mps - ego.vy_mps * agent.vx_mps) / speeds
+    return relative, sine * np.clip(np.minimum(ego.speed_mps, agent.speed_mps) / _CROSSING_MPS, 0.0, 1.0)
 
 
 def _depth_m(ego: Bodies, agent: Bodies, ttc: ndarray) -> ndarray:

@@ -26,7 +26,7 @@ from sceneminer.data.track import VULNERABLE, AgentStates, Category, states_at
 from sceneminer.labels.bodies import Bodies
 from sceneminer.labels.contact import half_steps, straight_contact_s
 from sceneminer.labels.driven import follow_path
-from sceneminer.labels.ego import EGO_SIZE, EgoSize, EgoStates, agent_bodies, ego_states, smoothed
+from sceneminer.labels.ego import EGO_SIZE, EgoSize, EgoStates, agent_bodies, ego_states, parked, smoothed
 from sceneminer.labels.measures import (
     MEASURE_NAMES,
     MEASURES,
@@ -49,6 +49,7 @@ from sceneminer.labels.score import (
 
 _UNITS = {measure.name: measure.unit for measure in MEASURES}
 _NO_LEADS = frozenset({"pedestrian", "animal", "cone", "barrier", "debris", "bicycle_rack", "other"})
+_TWO_WHEELERS = frozenset({"bicycle", "motorcycle", "personal_mobility"})
 _DOUBT_FROM = 1e-3
 """Smaller risks need no second opinion."""
 _PAIRS_AT_ONCE = 4096
@@ -119,10 +120,10 @@ def measure(agents: AgentStates, ego: EgoStates, *, config: RiskConfig = DEFAULT
     straight = straight_contact_s(own[known], bodies[known])
     values["ttc_s"][known] = np.where(straight <= config.horizon_s, straight, np.nan)
     still = stands | (own.speed_mps < config.standing_mps)
-    vulnerable = np.array([c in VULNERABLE for c in agents.categories], bool)
+    vulnerable = _vulnerable(agents)
     brake = _closing_brake(steady, own)
     _add_meetings(values, parts, pairs, own, bodies, still, brake, vulnerable, config)
-    _add_tailgating(values, parts, known, own, bodies, agents, config)
+    _add_tailgating(values, parts, known, own, bodies, agents, vulnerable, config)
     risk = np.max(np.stack([parts[name] for name in PARTS]), axis=0)
     return _frames(agents, values, parts, risk, _ego_known(ego))
 
@@ -197,8 +198,14 @@ def _add_meetings(
         if len(doubt):
             straight = encounters(ego[doubt].straight(), agent[doubt].straight(), horizon_s=config.horizon_s)
             driven = _driven_encounters(own, bodies, (index[0][doubt], index[1][doubt]), config)
-            risks = [score(other, doubt).max(axis=0) for other in (straight, driven)]
-            scores[:, doubt] *= confirmed(meet[doubt], risks[0], risks[1], scores[:, doubt].max(axis=0), config)
+            scores[:, doubt] *= confirmed(
+                meet[doubt],
+                np.maximum(np.abs(ego.yaw_rate_rps), np.abs(agent.yaw_rate_rps))[doubt],
+                total=scores[:, doubt].max(axis=0),
+                straight=score(straight, doubt).max(axis=0),
+                driven=score(driven, doubt).max(axis=0),
+                config=config,
+            )
         values["ttc_turn_s"][index] = np.where(np.isfinite(meet.ttc_s), meet.ttc_s, np.nan)
         values["drac_mps2"][index] = meet.drac_mps2
         values["ttce_s"][index] = np.where(reached, meet.ttce_s, np.nan)
@@ -226,14 +233,29 @@ def _closing_brake(agents: AgentStates, own: Bodies) -> Float[ndarray, "a t"]:
     return np.maximum(np.nan_to_num(-along), 0.0)
 
 
-def _add_tailgating(values, parts, known, own: Bodies, bodies: Bodies, agents: AgentStates, config: RiskConfig) -> None:
+def _vulnerable(agents: AgentStates) -> Bool[ndarray, "a"]:
+    """People and animals, on foot or riding; a two-wheeler that never moves has no rider."""
+    vulnerable = np.array([c in VULNERABLE for c in agents.categories], bool)
+    wheels = np.array([c in _TWO_WHEELERS for c in agents.categories], bool)
+    return vulnerable & ~(wheels & parked(agents))
+
+
+def _add_tailgating(
+    values: dict[str, ndarray],
+    parts: dict[str, ndarray],
+    known: Bool[ndarray, "a t"],
+    own: Bodies,
+    bodies: Bodies,
+    agents: AgentStates,
+    vulnerable: Bool[ndarray, "a"],
+    config: RiskConfig,
+) -> None:
     headway = headway_s(
         own, bodies, same_lane_m=config.same_lane_m, from_mps=config.tailgating_from_mps, horizon_s=config.horizon_s
     )
     drives = np.array([c not in _NO_LEADS for c in agents.categories], bool)[:, None]
     values["thw_s"] = np.where(known & drives, headway, np.nan)
-    vulnerable = np.array([c in VULNERABLE for c in agents.categories], bool)[:, None] & known
-    score = tailgating(values["thw_s"], own, bodies, vulnerable, config)
+    score = tailgating(values["thw_s"], own, bodies, vulnerable[:, None] & known, config)
     parts["tailgating"] = np.where(known, score, np.nan)
 
 

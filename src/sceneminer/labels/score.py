@@ -61,6 +61,8 @@ class RiskConfig:
     """Whether another future must bear out what a constant turn rate predicts (``confirmed``)."""
     steering_s: tuple[float, float] = (1.5, 3.0)
     """Steering away sooner before the touch than this is evasion; earlier than that, ordinary."""
+    turning_rps: tuple[float, float] = (0.1, 0.25)
+    """Below: corrections and bends; above: turns at junctions, which nobody leaves straight on."""
     vulnerable_power: float = 1.5
 
 
@@ -95,19 +97,24 @@ def meeting_scores(
 
 def confirmed(
     meet: Encounters,
+    turn_rps: Float[ndarray, "n"],
+    *,
+    total: Float[ndarray, "n"],
     straight: Float[ndarray, "n"],
     driven: Float[ndarray, "n"],
-    total: Float[ndarray, "n"],
     config: RiskConfig,
 ) -> Float[ndarray, "n"]:
-    """How much of the risk under a constant turn rate another future bears out, 0 to 1.
+    """How much of the ``total`` risk under a constant turn rate another future bears out, 0 to 1.
 
     ``straight`` and ``driven`` are the risks if both drive straight on, and if both follow the paths they in fact
     take, at present speed. Soon, either will do: who swerves in the last second was in danger. Far ahead only the
-    path taken does: there people steer round bends and parked cars as a matter of course.
+    path taken does: there people steer round bends and parked cars as a matter of course. Nor does one who is well
+    into a turn (``turn_rps``, the larger of both) go straight on.
     """
     soon, late = config.steering_s
+    low, high = config.turning_rps
     urgent = np.clip((late - meet.ttce_s) / (late - soon), 0.0, 1.0)
+    urgent *= np.clip((high - turn_rps) / (high - low), 0.0, 1.0)
     borne_out = np.maximum(urgent * np.minimum(straight, total), np.minimum(driven, total))
     return np.where(total > 1e-9, borne_out / np.maximum(total, 1e-9), 1.0)
 
