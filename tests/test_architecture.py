@@ -24,7 +24,8 @@ ALLOWED = {
 }
 ALLOWED["evals"] = {*ALLOWED}
 ALLOWED["cli"] = {*ALLOWED}
-ALLOWED["__init__"] = {"data", "index", "mine", "export"}
+ALLOWED["api"] = {*ALLOWED} - {"evals", "cli"}
+ALLOWED["__init__"] = set()
 ALLOWED["__main__"] = {"cli"}
 
 # vendor: the only places that may import it.

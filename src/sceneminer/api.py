@@ -1,0 +1,55 @@
+"""The public API in one place: open logs, mine them, search the index.
+
+>>> from sceneminer.api import hardest, mine, open_index, open_logs, search
+
+It is a module of its own because ``sceneminer.mine`` and ``sceneminer.index`` are packages: a function of the same name
+beside them would be replaced by the package as soon as somebody imported it.
+"""
+
+from sceneminer.data.clip import Clip, clips_of
+from sceneminer.data.frame import Frame, frame_at, iter_frames
+from sceneminer.data.log import Log, Rig, Sensor, Series
+from sceneminer.data.open import open_log, open_logs
+from sceneminer.data.options import LogSet, OpenOptions
+from sceneminer.index.manage import delete_logs, index_info, move_root, optimize
+from sceneminer.index.search import Hit, Index, hardest, open_index, search
+from sceneminer.labels.risk import clip_risk, log_risk
+from sceneminer.labels.tags import label_tags
+from sceneminer.mine.run import MineReport, mine
+from sceneminer.mine.units import MiningPlan
+from sceneminer.model.embedder import Embedder, EmbedderTower
+from sceneminer.model.scene_model import SceneModel
+
+__all__ = [
+    "Clip",
+    "Embedder",
+    "EmbedderTower",
+    "Frame",
+    "Hit",
+    "Index",
+    "Log",
+    "LogSet",
+    "MineReport",
+    "MiningPlan",
+    "OpenOptions",
+    "Rig",
+    "SceneModel",
+    "Sensor",
+    "Series",
+    "clip_risk",
+    "clips_of",
+    "delete_logs",
+    "frame_at",
+    "hardest",
+    "index_info",
+    "iter_frames",
+    "label_tags",
+    "log_risk",
+    "mine",
+    "move_root",
+    "open_index",
+    "open_log",
+    "open_logs",
+    "optimize",
+    "search",
+]
