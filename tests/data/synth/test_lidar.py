@@ -71,7 +71,7 @@ def test_sweep_looks_like_a_hdl32(renderer: Renderer) -> None:
     assert 15000 < n < 34689
     assert set(np.unique(sweep.ring)) <= set(range(RINGS))
     reach = np.linalg.norm(sweep.points, axis=1)
-    assert 0.9 < reach.min() and reach.max() < 101.0
+    assert reach.min() > 0.9 and reach.max() < 101.0
     elevation = np.rad2deg(np.arcsin(sweep.points[:, 2] / reach))
     assert elevation.min() > -33.0 and elevation.max() < 12.5
     assert np.all(np.diff(sweep.time_s) >= 0) and sweep.time_s.min() >= -SWEEP_S and sweep.time_s.max() <= 0

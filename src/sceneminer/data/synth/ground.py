@@ -50,8 +50,7 @@ def _triangles(area: shapely.Geometry) -> ndarray:
     cut = [t for p in pieces for t in shapely.get_parts(shapely.constrained_delaunay_triangles(p))]
     if not cut:
         return np.zeros((0, 3, 2))
-    xy = np.array([shapely.get_coordinates(t)[:3] for t in cut])
-    return xy
+    return np.array([shapely.get_coordinates(t)[:3] for t in cut])
 
 
 def _level(xy: ndarray, z: float, material: str, rgb: RGB) -> Soup:

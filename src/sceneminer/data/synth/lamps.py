@@ -39,18 +39,21 @@ def collect_lamps(
     eye: Float[ndarray, "3"],
     *,
     ego: tuple[float, float, float, float],
-) -> Float[ndarray, "l 13"]:
-    """The lamps near a viewer: place, way, colour times power, cosines of the cone's rim and core, range, ego's own."""
+) -> Float[ndarray, "l 14"]:
+    """The lamps near a viewer.
+
+    Columns: place, way, colour times power, cosines of the cone's rim and core, range, ego's own, dipped beam.
+    """
     night = float(sky[NIGHT])
     if night < 0.05:
-        return np.zeros((0, 13))
+        return np.zeros((0, 14))
     rows: list[tuple[float, list[float]]] = []
     down = [0.0, 0.0, -1.0]
     for lamp in scenery.lamps:
         gap = float(np.hypot(*(lamp[:2] - eye[:2])))
         if gap < 130.0:
             power = 15.0 * night * (lamp[2] / 6.0) ** 1.6
-            rows.append((gap, [*lamp, *down, *(power * STREET_RGB), 0.05, 0.75, 5.0 * lamp[2], 0.0]))
+            rows.append((gap, [*lamp, *down, *(power * STREET_RGB), 0.05, 0.75, 5.0 * lamp[2], 0.0, 0.0]))
     rows += [(0.0, row) for row in _beams(ego, 4.0, 1.75, 0.66, night, own=True)]
     for p in posed:
         if not p.signals[3] or not p.actor.category.startswith("vehicle"):
@@ -61,7 +64,7 @@ def collect_lamps(
             at = (p.state[0], p.state[1], p.state[2], p.state[3])
             rows += [(gap, row) for row in _beams(at, l / 2 + 0.1, w, min(0.9, 0.45 * h), night, own=False)]
     rows.sort(key=lambda row: row[0])
-    return np.array([row for _, row in rows[:MOST]], np.float64).reshape(-1, 13)
+    return np.array([row for _, row in rows[:MOST]], np.float64).reshape(-1, 14)
 
 
 def _beams(
@@ -75,5 +78,5 @@ def _beams(
         way /= np.linalg.norm(way)
         power = night * (34.0 if own else 70.0)
         place = [x + c * ahead_m - s * side, y + s * ahead_m + c * side, z + height_m]
-        out.append([*place, *way, *(power * BEAM_RGB), 0.82, 0.985, 65.0, float(own)])
+        out.append([*place, *way, *(power * BEAM_RGB), 0.82, 0.985, 65.0, float(own), 1.0])
     return out

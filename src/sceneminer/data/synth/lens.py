@@ -9,8 +9,42 @@ from numpy import ndarray
 
 from sceneminer.data.synth.scene import Environment
 from sceneminer.data.synth.shade import Eye
-from sceneminer.data.synth.texture import noise2, smooth
+from sceneminer.data.synth.texture import hash2, noise2, smooth
 from sceneminer.data.synth.weather import FOG_RGB, RAIN, fog_left, sky_light
+
+RAYS = 4
+"""Mirrored rays per wet pixel."""
+
+
+@njit(cache=True, nogil=True)
+@no_type_check
+def _march(
+    px: float, py: float, pz: float, dx: float, dy: float, dz: float, image: ndarray, depth: ndarray, eye: Eye,
+    sky: ndarray, seen: ndarray,
+) -> None:  # fmt: skip
+    """What a ray from a point on the ground meets on the screen, else the sky, into ``seen``."""
+    height, width = depth.shape
+    r, o, lens = eye.rotation, eye.origin, eye.lens
+    step = 0.35
+    for _ in range(20):
+        qx, qy, qz = px + dx * step - o[0], py + dy * step - o[1], pz + dz * step - o[2]
+        cz = r[0, 2] * qx + r[1, 2] * qy + r[2, 2] * qz
+        if cz < 0.3:
+            break
+        i = int(lens[0] * (r[0, 0] * qx + r[1, 0] * qy + r[2, 0] * qz) / cz + lens[2] + 0.5)
+        j = int(lens[1] * (r[0, 1] * qx + r[1, 1] * qy + r[2, 1] * qz) / cz + lens[3] + 0.5)
+        if i < 0 or j < 0 or i >= width or j >= height:
+            break
+        gap = cz - depth[j, i]
+        if gap > 0.02 and gap < 0.6 + 0.3 * step:
+            for c in range(3):
+                seen[c] = image[j, i, c]
+            return
+        step *= 1.32
+    sky_light(sky, dx, dy, max(dz, 0.03), seen, False)
+    left = fog_left(sky, 600.0)
+    for c in range(3):
+        seen[c] = seen[c] * left + sky[FOG_RGB + c] * (1.0 - left)
 
 
 @njit(cache=True, nogil=True)
@@ -22,7 +56,7 @@ def reflect(image: ndarray, depth: ndarray, mirror: ndarray, eye: Eye, sky: ndar
     """
     height, width = depth.shape
     r, o, lens = eye.rotation, eye.origin, eye.lens
-    seen, ray = np.zeros(3), np.zeros(3)
+    seen, ray, total = np.zeros(3), np.zeros(3), np.zeros(3)
     for v in range(height):
         for u in range(width):
             share = mirror[v, u]
@@ -33,44 +67,21 @@ def reflect(image: ndarray, depth: ndarray, mirror: ndarray, eye: Eye, sky: ndar
                 ray[c] = r[c, 0] * x + r[c, 1] * y + r[c, 2]
             px, py, pz = o[0] + ray[0] * z, o[1] + ray[1] * z, o[2] + ray[2] * z
             long = np.sqrt(1.0 + x * x + y * y)
-            rough = 0.03 + (0.05 if sky[RAIN] > 0.3 else 0.0)
-            dx = ray[0] / long + rough * (noise2(px * 9.0, py * 9.0, 3) - 0.5)
-            dy = ray[1] / long + rough * (noise2(px * 9.0, py * 9.0, 4) - 0.5)
-            dz = max(-ray[2] / long + rough * (noise2(px * 7.0, py * 7.0, 5) - 0.5), 0.01)
-            step, hit = 0.35, False
-            for _ in range(26):
-                qx, qy, qz = px + dx * step - o[0], py + dy * step - o[1], pz + dz * step - o[2]
-                cz = r[0, 2] * qx + r[1, 2] * qy + r[2, 2] * qz
-                if cz < 0.3:
-                    break
-                cu = lens[0] * (r[0, 0] * qx + r[1, 0] * qy + r[2, 0] * qz) / cz + lens[2]
-                cv = lens[1] * (r[0, 1] * qx + r[1, 1] * qy + r[2, 1] * qz) / cz + lens[3]
-                i, j = int(cu + 0.5), int(cv + 0.5)
-                if i < 0 or j < 0 or i >= width or j >= height:
-                    break
-                gap = cz - depth[j, i]
-                if gap > 0.02 and gap < 0.6 + 0.28 * step:
-                    for c in range(3):
-                        seen[c] = 0.0
-                    taps = 0
-                    for k in range(-2, 3):
-                        row = j + k * max(1, int(0.012 * height))
-                        if row >= 0 and row < height:
-                            taps += 1
-                            for c in range(3):
-                                seen[c] += image[row, i, c]
-                    for c in range(3):
-                        seen[c] /= taps
-                    hit = True
-                    break
-                step *= 1.24
-            if not hit:
-                sky_light(sky, dx, dy, max(dz, 0.03), seen, False)
-                left = fog_left(sky, 600.0)
-                for c in range(3):
-                    seen[c] = seen[c] * left + sky[FOG_RGB + c] * (1.0 - left)
+            base_x, base_y, base_z = ray[0] / long, ray[1] / long, -ray[2] / long
+            rough = 0.05 + (0.03 if sky[RAIN] > 0.3 else 0.0)
+            wave = noise2(px * 5.0, py * 5.0, 3) - 0.5
             for c in range(3):
-                out[v, u, c] = image[v, u, c] + share * (seen[c] - 0.25 * image[v, u, c])
+                total[c] = 0.0
+            # Rough water smears a reflection upwards much more than sideways.
+            for k in range(RAYS):
+                dx = base_x + 0.008 * wave
+                dy = base_y - 0.008 * wave
+                dz = max(base_z + rough * ((k + hash2(u, v, 11)) / RAYS - 0.35 + 0.2 * wave), 0.008)
+                _march(px, py, pz, dx, dy, dz, image, depth, eye, sky, seen)
+                for c in range(3):
+                    total[c] += seen[c] / RAYS
+            for c in range(3):
+                out[v, u, c] = image[v, u, c] + share * (total[c] - 0.25 * image[v, u, c])
 
 
 @njit(cache=True, nogil=True)
@@ -202,7 +213,7 @@ def develop(
     drop_rng: np.random.Generator,
     rng: np.random.Generator,
 ) -> UInt8[ndarray, "h w 3"]:
-    """The picture that a camera takes of the light: ``rng`` draws noise and rain, ``drop_rng`` what sits on the lens."""
+    """The picture a camera takes of the light: ``rng`` draws noise and rain, ``drop_rng`` what sits on the lens."""
     height, width = light.shape[:2]
     image = np.ascontiguousarray(light)
     if environment.rain_mm_h > 0.1:

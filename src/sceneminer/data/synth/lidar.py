@@ -148,7 +148,7 @@ def lidar_sweep(
         ray=pick,
     )
     if noise:
-        rng = np.random.default_rng((drive.seed, 32, int(round((end_time_s + 100.0) * 1e6))))
+        rng = np.random.default_rng((drive.seed, 32, round((end_time_s + 100.0) * 1e6)))
         cloud = receive(cloud, drive.environment, rng)
         cloud = rain_clutter(cloud, drive.environment, len(beams.ring), hits.distance_m, rng)
     x, y, z, yaw, _ = ego_at(drive, end_time_s)

@@ -101,6 +101,10 @@ def soup_of(
     )
 
 
+def vec(x: float | int, y: float | int, z: float | int) -> Float[ndarray, "3"]:
+    return np.array([x, y, z], np.float64)
+
+
 def joined(soups: Sequence[Soup]) -> Soup:
     """All triangles of several meshes of one frame."""
     fields = ("xyz", "normal", "uv", "rgb", "material", "part")
@@ -168,10 +172,9 @@ def box(
     """
     l, w, h = np.asarray(size, np.float64) / 2
     tx, ty, s = l * top[0], w * top[1], top_shift_m
-    v = np.array(
-        [[l, w, -h], [-l, w, -h], [-l, -w, -h], [l, -w, -h], [tx + s, ty, h], [-tx + s, ty, h]]
-        + [[-tx + s, -ty, h], [tx + s, -ty, h]]
-    ) + np.asarray(centre, np.float64)
+    low = [[l, w, -h], [-l, w, -h], [-l, -w, -h], [l, -w, -h]]
+    high = [[tx + s, ty, h], [-tx + s, ty, h], [-tx + s, -ty, h], [tx + s, -ty, h]]
+    v = np.array([*low, *high]) + np.asarray(centre, np.float64)
     faces = {"f": (3, 0, 4, 7), "b": (1, 2, 6, 5), "l": (0, 1, 5, 4), "r": (2, 3, 7, 6), "t": (7, 4, 5, 6)}
     faces["u"] = (0, 3, 2, 1)
     c = v[np.array([f for k, f in faces.items() if k not in skip])]

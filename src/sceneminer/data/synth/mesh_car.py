@@ -1,6 +1,7 @@
 """Cars: a lofted lower body, a glass house, wheels and lamps, in seven body styles."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy import ndarray
@@ -98,7 +99,7 @@ def _lower_body(shape: CarShape, size: tuple[float, float, float], rgb: RGB) -> 
         np.stack([x, half * 0.94, top], -1),
     ]
     parts = []
-    for k, (low, high) in enumerate(zip(rail[:-1], rail[1:], strict=True)):
+    for k, (low, high) in enumerate(pairwise(rail)):
         for side in (1, -1):
             flip = np.array([1.0, side, 1.0])
             a, b = (low * flip, high * flip) if side > 0 else (high * flip, low * flip)

@@ -1,10 +1,11 @@
 """People, what they push and ride, and dogs."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
-from sceneminer.data.synth.mesh import RGB, Soup, ball, box, joined, moved, quad, tube
+from sceneminer.data.synth.mesh import RGB, Soup, ball, box, joined, moved, quad, tube, vec
 from sceneminer.data.synth.mesh_car import AMBER, CLEAR, DARK, RED, quad_facing
 
 Size = tuple[float, float, float]
@@ -58,36 +59,41 @@ def figure(height_m: float, rgb: RGB, rgb2: RGB, *, variant: int, pose: Pose, ha
     chest, neck = hip + up * 0.20 * h, hip + up * 0.315 * h
     parts = [
         ball(
-            hip + [0, 0, 0.02 * h], (0.068 * h, 0.093 * h * broad, 0.075 * h), "cloth", rgb2, part="cloth", fine=False
+            hip + vec(0, 0, 0.02 * h),
+            (0.068 * h, 0.093 * h * broad, 0.075 * h),
+            "cloth",
+            rgb2,
+            part="cloth",
+            fine=False,
         ),
         tube(hip, neck, (0.075 * h * broad, 0.10 * h), "cloth", rgb, sides=8, part="cloth"),
         ball(chest + up * 0.06 * h, (0.072 * h, 0.118 * h * broad, 0.10 * h), "cloth", rgb, part="cloth"),
         tube(neck, neck + up * 0.05 * h, 0.032 * h, "skin", skin, sides=6),
         ball(neck + up * 0.10 * h, (0.058 * h, 0.047 * h, 0.066 * h), "skin", skin),
     ]
-    crown = neck + up * 0.118 * h + [-0.012 * h, 0, 0]
+    crown = neck + up * 0.118 * h + vec(-0.012 * h, 0, 0)
     if hat is None:
         parts.append(ball(crown, (0.058 * h, 0.052 * h, 0.056 * h), "cloth", hair, fine=False))
         if long_hair:
-            back = neck + up * 0.06 * h + [-0.045 * h, 0, 0]
+            back = neck + up * 0.06 * h + vec(-0.045 * h, 0, 0)
             parts.append(ball(back, (0.03 * h, 0.05 * h, 0.075 * h), "cloth", hair, fine=False))
     else:
-        parts.append(ball(crown + [0, 0, 0.012 * h], (0.068 * h, 0.062 * h, 0.05 * h), "plastic", hat))
+        parts.append(ball(crown + vec(0, 0, 0.012 * h), (0.068 * h, 0.062 * h, 0.05 * h), "plastic", hat))
     for k, side in enumerate((1, -1)):
         parts += _leg(hip, side, pose.thigh[k], pose.knee[k], h, (rgb2, skin, skirt))
         parts += _arm(neck, side, pose, k, (h, broad), (rgb, skin))
     if skirt:
-        hem = hip - [0, 0, 0.20 * h]
-        parts.append(tube(hem, hip + [0, 0, 0.03 * h], (0.13 * h, 0.085 * h), "cloth", rgb2, sides=8, part="cloth"))
+        hem = hip - vec(0, 0, 0.20 * h)
+        parts.append(tube(hem, hip + vec(0, 0, 0.03 * h), (0.13 * h, 0.085 * h), "cloth", rgb2, sides=8, part="cloth"))
     if bag:
-        pack = chest + up * 0.05 * h + [-0.105 * h, 0, 0]
+        pack = chest + up * 0.05 * h + vec(-0.105 * h, 0, 0)
         parts.append(box((0.09 * h, 0.17 * h, 0.22 * h), pack, "cloth", bag_rgb, part="cloth", top=(0.8, 0.8)))
     return joined(parts)
 
 
 def _leg(hip: np.ndarray, side: int, thigh: float, knee: float, h: float, look: tuple[RGB, RGB, bool]) -> list[Soup]:
     trousers, skin, bare = look
-    top = hip + [0, side * 0.055 * h, 0]
+    top = hip + vec(0, side * 0.055 * h, 0)
     mid = top + 0.245 * h * np.array([np.sin(thigh), 0, -np.cos(thigh)])
     shin = thigh - knee
     foot = mid + 0.235 * h * np.array([np.sin(shin), 0, -np.cos(shin)])
@@ -105,7 +111,7 @@ def _arm(
 ) -> list[Soup]:
     (h, broad), (sleeve, skin) = build, look
     angle = pose.arm[k] + pose.lean
-    top = neck + [0, side * 0.125 * h * broad, -0.035 * h]
+    top = neck + vec(0, side * 0.125 * h * broad, -0.035 * h)
     elbow = top + 0.16 * h * np.array([np.sin(angle), side * 0.10, -np.cos(angle)])
     angle += pose.elbow[k]
     hand = elbow + 0.155 * h * np.array([np.sin(angle), 0.0, -np.cos(angle)])
@@ -159,7 +165,7 @@ def _wheel(x: float, y: float | int, radius_m: float, *, width_m: float = 0.04, 
     angle = np.linspace(0, 2 * np.pi, 13)
     rim = np.stack([x + radius_m * np.cos(angle), np.full(13, y), radius_m + radius_m * np.sin(angle)], -1)
     rim[:, 2] += width_m / 2
-    parts = [tube(a, b, width_m / 2, "tyre", rgb, sides=4, caps=False) for a, b in zip(rim[:-1], rim[1:], strict=True)]
+    parts = [tube(a, b, width_m / 2, "tyre", rgb, sides=4, caps=False) for a, b in pairwise(rim)]
     parts += [tube(rim[k], rim[k + 6], 0.008, "metal", STEEL, sides=3, caps=False) for k in (0, 2, 4)]
     return parts
 
@@ -172,14 +178,14 @@ def bicycle(size: Size, rgb: RGB, *, rider: tuple[RGB, RGB] | None, variant: int
     saddle, bars = np.array([-0.14 * l, 0, 0.53 * l]), np.array([0.23 * l, 0, 0.57 * l])
     crank, head = np.array([-0.04 * l, 0, r]), np.array([0.21 * l, 0, 0.47 * l])
     parts = _wheel(rear, 0, r) + _wheel(front, 0, r)
-    for a, b in ((crank, saddle), (crank, head), (saddle - [0, 0, 0.06 * l], head), (crank, [rear, 0, r])):
+    for a, b in ((crank, saddle), (crank, head), (saddle - vec(0, 0, 0.06 * l), head), (crank, [rear, 0, r])):
         parts.append(tube(a, b, 0.022, "car_paint", rgb, sides=5, caps=False))
-    parts.append(tube(saddle - [0, 0, 0.06 * l], [rear, 0, r], 0.014, "car_paint", rgb, sides=4, caps=False))
+    parts.append(tube(saddle - vec(0, 0, 0.06 * l), [rear, 0, r], 0.014, "car_paint", rgb, sides=4, caps=False))
     parts.append(tube([front, 0, r], bars, 0.018, "metal", STEEL, sides=5, caps=False))
-    parts.append(tube(bars + [0, w / 2, 0], bars - [0, w / 2, 0], 0.016, "metal", DARK, sides=5))
-    parts.append(box((0.24, 0.13, 0.06), saddle + [0, 0, 0.02], "plastic", DARK))
+    parts.append(tube(bars + vec(0, w / 2, 0), bars - vec(0, w / 2, 0), 0.016, "metal", DARK, sides=5))
+    parts.append(box((0.24, 0.13, 0.06), saddle + vec(0, 0, 0.02), "plastic", DARK))
     parts.append(box((0.03, 0.05, 0.05), (-0.24 * l, 0, 0.45 * l), "retroreflector", RED, part="tail_lamp"))
-    parts.append(box((0.04, 0.06, 0.06), bars + [0.05, 0, -0.05], "head_lamp", CLEAR, part="head_lamp"))
+    parts.append(box((0.04, 0.06, 0.06), bars + vec(0.05, 0, -0.05), "head_lamp", CLEAR, part="head_lamp"))
     if rider is not None:
         parts.append(_on_saddle(rider, variant, saddle, 1.74 if variant % 3 else 1.62))
     return joined(parts)
@@ -221,7 +227,7 @@ def _on_saddle(
     hats: tuple[RGB, ...] = ((0.1, 0.1, 0.11), (0.75, 0.75, 0.73), (0.6, 0.1, 0.1), (0.15, 0.25, 0.5))
     hat = hats[variant % 4] if helmet or variant % 5 < 3 else None
     body = figure(height_m, look[0], look[1], variant=variant, pose=RIDING, hat=hat)
-    return moved(body, saddle - [0, 0, 0.47 * height_m])
+    return moved(body, saddle - vec(0, 0, 0.47 * height_m))
 
 
 def _stroller(size: Size, rgb: RGB, rgb2: RGB) -> Soup:
@@ -243,7 +249,7 @@ def _stroller(size: Size, rgb: RGB, rgb2: RGB) -> Soup:
 
 
 def _wheelchair(size: Size, rgb: RGB, rgb2: RGB, variant: int) -> Soup:
-    l, w, h = size
+    l, w, _ = size
     parts: list[Soup] = []
     for y in (-0.46 * w, 0.46 * w):
         parts += _wheel(-0.14 * l, y, 0.29)

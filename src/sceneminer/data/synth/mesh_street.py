@@ -76,7 +76,7 @@ def tree(prop: Prop) -> Soup:
         high = k == crowns - 1
         reach = 0.0 if high else 0.25 * l * float(rng.uniform(0.8, 1.1))
         z = h * (0.80 if high else float(rng.uniform(0.52, 0.70)))
-        centre = np.array([reach * np.cos(angle), reach * np.sin(angle), z]) + [*lean, 0]
+        centre = np.array([reach * np.cos(angle) + lean[0], reach * np.sin(angle) + lean[1], z])
         r = np.array([0.27, 0.27, 0.0]) * l * rng.uniform(0.85, 1.1)
         r[2] = min(0.20 * h, h - z) * float(rng.uniform(0.9, 1.0))
         parts.append(tube(top, centre, (radius * 0.55, 0.02), "bark", BARK, sides=5, part="bark", caps=False))
@@ -103,17 +103,17 @@ def bush(prop: Prop) -> Soup:
         )
         centre, radii = np.array([0, 0, 0.45 * h]), np.array([0.47 * l, 0.47 * w, 0.5 * h])
         return joined([core, leaves(centre, radii, 130, 0.06 * l + 0.03, rgb, rng)])
-    core = box((l, 0.86 * w, 0.93 * h), (0, 0, 0.465 * h), "foliage", dark, part="foliage")
-    n = int(min(85 * l * h, 380))
+    core = box((l, 0.88 * w, 0.94 * h), (0, 0, 0.47 * h), "foliage", rgb, part="foliage", top=(1.0, 0.9))
+    n = int(min(75 * l * h, 340))
     side = rng.integers(0, 3, n)
     at = rng.uniform(-0.5, 0.5, (n, 3)) * [l, w, h]
-    at[side == 0, 1], at[side == 1, 1], at[side == 2, 2] = 0.46 * w, -0.46 * w, 0.48 * h
+    at[side == 0, 1], at[side == 1, 1], at[side == 2, 2] = 0.48 * w, -0.48 * w, 0.49 * h
     at[:, 2] += 0.5 * h
     normal = np.zeros((n, 3))
     normal[side == 0, 1], normal[side == 1, 1], normal[side == 2, 2] = 1, -1, 1
     normal = np.repeat((normal + 0.25 * rng.normal(size=(n, 3)))[:, None], 3, 1)
     normal /= np.linalg.norm(normal, axis=-1, keepdims=True)
-    spread = rng.normal(size=(n, 3, 3)) * 0.052
+    spread = rng.normal(size=(n, 3, 3)) * 0.07
     cut = soup_of(at[:, None] + spread, "foliage", rgb, part="foliage", normal=normal)
     np.clip(cut.rgb * rng.normal(1.0, 0.17, (n, 1)), 0.01, 1.0, out=cut.rgb, casting="unsafe")
     return joined([core, cut])
@@ -194,7 +194,7 @@ def bus_shelter(prop: Prop) -> Soup:
         parts += [tube((x, y, 0), (x, y, h - 0.1), 0.04, "metal", prop.rgb, sides=6) for x in (-l / 2, 0.35 * l)]
     parts.append(box((0.03, 0.9 * w, 0.75 * h), (-l / 2, 0, 0.5 * h), "window", (0.35, 0.4, 0.42), part="glass"))
     poster = quad(
-        _upright(-l / 2 + 0.05, 1.2, 0.52 * h, 1.7) + [0, 0.3 * w, 0],
+        _upright(-l / 2 + 0.05, 1.2, 0.52 * h, 1.7) + np.array([0, 0.3 * w, 0]),
         "plastic",
         prop.rgb,
         part="billboard",

@@ -81,7 +81,6 @@ def rasterise(
     ``view`` is the 3×4 view_from_town; ``lens`` is (fx, fy, cx, cy) in samples, for which a sample's centre is a
     whole number. Triangles are two-sided and clipped at NEAR_M in perspective.
     """
-    rows, columns = keys.shape
     corner = np.empty((4, 3))
     px, py, key = np.empty(4), np.empty(4), np.empty(4)
     for s in range(len(spans)):

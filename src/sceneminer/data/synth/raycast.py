@@ -45,7 +45,8 @@ def _meets(t: ndarray, x0: float, y0: float, x1: float, y1: float) -> bool:
 @njit(cache=True, nogil=True)
 @no_type_check
 def _fill_grid(
-    xyz: ndarray, x0: float, y0: float, cell: float, columns: int, rows: int, count: ndarray, entries: ndarray, fill: bool
+    xyz: ndarray, x0: float, y0: float, cell: float, columns: int, rows: int,
+    count: ndarray, entries: ndarray, fill: bool,
 ) -> None:  # fmt: skip
     for t in range(len(xyz)):
         i0 = int(np.floor((min(xyz[t, 0, 0], xyz[t, 1, 0], xyz[t, 2, 0]) - x0 - 1e-3) / cell))

@@ -10,10 +10,11 @@ from sceneminer.data.errors import DataError
 from sceneminer.data.synth.ground_paint import TEXEL_M
 from sceneminer.data.synth.lamps import collect_lamps, signal_states
 from sceneminer.data.synth.lens import develop, reflect
+from sceneminer.data.synth.light import Shadows
 from sceneminer.data.synth.raster import rasterise, visible_boxes
 from sceneminer.data.synth.raycast import Grid
 from sceneminer.data.synth.scene import Drive, Environment, Town, ego_at
-from sceneminer.data.synth.shade import Eye, Ground, Instances, Shadows, Triangles, shade
+from sceneminer.data.synth.shade import Eye, Ground, Instances, Triangles, shade
 from sceneminer.data.synth.shadow import SunMaps, make_sun_maps, moving_shadow
 from sceneminer.data.synth.stage import Meshes, Posed, Scenery, build_scenery, pose_actors, town_from_actor
 from sceneminer.data.synth.weather import AMBIENT, SUN_RGB, make_sky
@@ -188,7 +189,7 @@ def camera_image(
     seen = camera_light(renderer, drive, time_s, ego_from_camera=ego_from_camera, camera=camera)
     mount = int(np.round(np.abs(ego_from_camera[:3, :3].sum() * 1e4 + ego_from_camera[:3, 3].sum() * 1e3)))
     size = camera.width_px * 10000 + camera.height_px
-    noise = np.random.default_rng((drive.seed, mount, size, int(round((time_s + 100.0) * 1e6))))
+    noise = np.random.default_rng((drive.seed, mount, size, round((time_s + 100.0) * 1e6)))
     drops = np.random.default_rng((drive.seed, mount, 5))
     environment: Environment = drive.environment
     rgb = develop(seen.light, environment, seen.rain_light, drop_rng=drops, rng=noise)
@@ -202,7 +203,7 @@ def _may_matter(p: Posed, view: Float[ndarray, "3 4"], origin: Float[ndarray, "3
     gap = float(np.hypot(*(p.state[:2] - origin[:2])))
     if gap < 35.0 + radius:
         return True
-    centre = p.state[:3] + [0, 0, h / 2]
+    centre = p.state[:3] + np.array([0, 0, h / 2])
     x, _, z = view[:, :3] @ centre + view[:, 3]
     return z > -radius and abs(x) < 2.0 * z + 3 * radius
 
@@ -217,7 +218,7 @@ def _boxes(posed: list[Posed]) -> Float[ndarray, "b 8"]:
     """Footprints that darken the ground: x, y, cos, sin, half length, half width, reach, strength."""
     rows = []
     for p in posed:
-        l, w, h = p.actor.size_lwh_m
+        l, w, _ = p.actor.size_lwh_m
         x, y, _, yaw, _ = p.state
         people = p.actor.category.startswith(("human", "animal"))
         shrink = 0.6 if people else 0.94

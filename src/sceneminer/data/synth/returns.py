@@ -8,12 +8,12 @@ from jaxtyping import Float, Int, Int32, UInt8
 from numba import njit
 from numpy import ndarray
 
+from sceneminer.data.synth.facade import facade_glass
 from sceneminer.data.synth.ground_paint import GREEN, TEXEL_M, WHITE, YELLOW
 from sceneminer.data.synth.mesh import PART
 from sceneminer.data.synth.render import Renderer
 from sceneminer.data.synth.scene import KERB_M, MATERIAL_ID, MATERIALS, Environment
 from sceneminer.data.synth.stage import Posed
-from sceneminer.data.synth.surface import facade_glass
 from sceneminer.data.synth.texture import noise2, texel
 
 LIDARSEG = (

@@ -40,7 +40,7 @@ def make_sun_maps(scenery: Scenery, drive: Drive) -> SunMaps | None:
     low, high_xy = drive.ego[:, :2].min(0) - REACH_M, drive.ego[:, :2].max(0) + REACH_M
     ground = np.array([[x, y, 0.0] for x in (low[0], high_xy[0]) for y in (low[1], high_xy[1])])
     # Ground plus what stands 12 m above it: enough for receivers; casters may lie outside along the sun's way.
-    points = np.concatenate([ground, ground + [0, 0, 12.0]]) @ axes.T
+    points = np.concatenate([ground, ground + np.array([0, 0, 12.0])]) @ axes.T
     span = points[:, :2].max(0) - points[:, :2].min(0)
     texel = max(TEXEL_M, float(span.max()) / MAX_TEXELS)
     shape = tuple(int(np.ceil(s / texel)) + 1 for s in span)[::-1]

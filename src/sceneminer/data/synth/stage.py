@@ -4,6 +4,7 @@ Static triangles come first, sorted by chunk; actors are written behind them for
 """
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int32, UInt8
@@ -125,7 +126,7 @@ def _spans(soup: Soup, owner: ndarray) -> ndarray:
     cut = (owner[1:] != owner[:-1]) | (ground[1:] & np.any(tile[1:] != tile[:-1], -1))
     edges = np.concatenate([[0], np.flatnonzero(cut) + 1, [len(owner)]])
     spans = []
-    for a, b in zip(edges[:-1], edges[1:], strict=True):
+    for a, b in pairwise(edges):
         spans += [(s, min(s + 4 * CHUNK, b)) for s in range(a, b, 4 * CHUNK)]
     return np.array(spans, np.int32)
 

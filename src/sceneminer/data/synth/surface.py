@@ -10,14 +10,14 @@ from typing import no_type_check
 import numpy as np
 from numba import njit
 
+from sceneminer.data.synth.facade import brick_tone
 from sceneminer.data.synth.mesh import PART
 from sceneminer.data.synth.scene import KERB_M, MATERIAL_ID
-from sceneminer.data.synth.texture import band, clamp01, fbm2, hash2, noise2, pulse, smooth
+from sceneminer.data.synth.texture import band, clamp01, fbm2, hash2, mix3, noise2, pulse, scale3, smooth
 
 ROWS = 9
 _ASPHALT, _PAINT, _PAVEMENT = MATERIAL_ID["asphalt"], MATERIAL_ID["road_paint"], MATERIAL_ID["pavement"]
-_GRASS, _SOIL, _WINDOW = MATERIAL_ID["grass"], MATERIAL_ID["soil"], MATERIAL_ID["window"]
-_BRICK, _PLASTER = MATERIAL_ID["brick"], MATERIAL_ID["plaster"]
+_GRASS, _SOIL = MATERIAL_ID["grass"], MATERIAL_ID["soil"]
 _GLASS, _CHROME, _TYRE = MATERIAL_ID["car_glass"], MATERIAL_ID["chrome"], MATERIAL_ID["tyre"]
 _CAR, _HOOD = MATERIAL_ID["car_paint"], MATERIAL_ID["engine_hood"]
 _BODY, _BODY_SIDE, _SIDE_GLASS, _GLASS_PART = PART["body"], PART["body_side"], PART["side_glass"], PART["glass"]
@@ -25,22 +25,6 @@ _PLATE, _STRIPES, _SIGN, _BILLBOARD = PART["plate"], PART["stripes"], PART["sign
 _BUS, _GRILLE, _BARK, _BRICKS, _WHEEL = PART["bus_side"], PART["grille"], PART["bark"], PART["bricks"], PART["wheel"]
 _CARGO, _CLOTH, _FENCE, _ROOF, _KERB = PART["cargo"], PART["cloth"], PART["mesh_fence"], PART["roof"], PART["kerb"]
 _FOLIAGE = PART["foliage"]
-
-
-@njit(cache=True, nogil=True)
-@no_type_check
-def scale3(m: np.ndarray, k: float) -> None:
-    m[0] *= k
-    m[1] *= k
-    m[2] *= k
-
-
-@njit(cache=True, nogil=True)
-@no_type_check
-def mix3(m: np.ndarray, r: float, g: float, b: float, share: float) -> None:
-    m[0] += (r - m[0]) * share
-    m[1] += (g - m[1]) * share
-    m[2] += (b - m[2]) * share
 
 
 @njit(cache=True, nogil=True)
@@ -104,102 +88,9 @@ def shade_ground(
 
 @njit(cache=True, nogil=True)
 @no_type_check
-def facade_glass(u: float, v: float, seed: int, fu: float, fv: float) -> tuple[float, int, int, float]:
-    """Share of window at (u, v) of a facade, the window's column and floor, and its frame's share."""
-    floor_m = 3.1
-    shop = hash2(seed, 1, 5) < 0.55
-    pitch = 2.1 + 2.2 * hash2(seed, 2, 5)
-    side = int(np.floor(u / 1000.0))
-    a = u - 1000.0 * side
-    if v < 3.5:
-        if not shop or side != 0:
-            pitch = max(pitch, 3.0)
-            start, end, low, high = 0.30, 0.70, 1.1, 2.4
-        else:
-            pitch = 4.0
-            start, end, low, high = 0.06, 0.94, 0.45, 2.75
-        glass = pulse(a, pitch, start * pitch, end * pitch, fu) * band(v, low, high, fv)
-        frame = pulse(a, pitch, start * pitch - 0.1, end * pitch + 0.1, fu) * band(v, low - 0.12, high + 0.1, fv)
-        return glass, int(np.floor(a / pitch)) + 64 * side, 0, frame - glass
-    w = v - 3.5 - 0.35
-    share = 0.34 + 0.3 * hash2(seed, 3, 5)
-    tall = 1.25 + 0.75 * hash2(seed, 4, 5)
-    if hash2(seed, 5, 5) < 0.18:  # a curtain wall or ribbon windows
-        share, tall = 0.93, 2.2
-    start, end = 0.5 - share / 2, 0.5 + share / 2
-    glass = pulse(a, pitch, start * pitch, end * pitch, fu) * pulse(w, floor_m, 0.45, 0.45 + tall, fv)
-    frame = pulse(a, pitch, start * pitch - 0.09, end * pitch + 0.09, fu)
-    frame *= pulse(w, floor_m, 0.45 - 0.14, 0.45 + tall + 0.07, fv)
-    return glass, int(np.floor(a / pitch)) + 64 * side, 1 + int(np.floor(w / floor_m)), frame - glass
-
-
-@njit(cache=True, nogil=True)
-@no_type_check
-def brick_tone(u: float, v: float, seed: int, f: float) -> float:
-    """Brightness of a brick wall: courses, joints, and bricks of different kilns."""
-    row = np.floor(v / 0.075)
-    shift = 0.125 * (int(row) & 1)
-    near = smooth(0.12, 0.02, f)
-    joint = max(pulse(v, 0.075, 0.0, 0.012, f), pulse(u + shift, 0.25, 0.0, 0.012, f))
-    brick = hash2(int(np.floor((u + shift) / 0.25)), int(row), seed) - 0.5
-    return 1.0 + near * (0.34 * brick - 0.28 * joint)
-
-
-@njit(cache=True, nogil=True)
-@no_type_check
-def shade_facade(
-    m: np.ndarray, u: float, v: float, height: float, seed: int, fu: float, fv: float, night: float, hour: float
-) -> None:
-    """A wall with windows by day and night."""
-    base0, base1, base2 = m[0], m[1], m[2]
-    side = np.floor(u / 1000.0)
-    a = u - 1000.0 * side
-    if m[7] == _BRICK:
-        scale3(m, brick_tone(a, v, seed, max(fu, fv)))
-    else:
-        scale3(m, 0.93 + 0.14 * fbm2(a * 0.7, v * 0.7, seed, 3))
-        panel = max(pulse(a, 3.4, 0.0, 0.03, fu), pulse(v, 3.1, 0.0, 0.03, fv)) if m[7] != _PLASTER else 0.0
-        scale3(m, 1.0 - 0.35 * panel)
-    streak = fbm2(a * 1.9, v * 0.12 + 3.0, seed + 2, 3)
-    scale3(m, 1.0 - 0.28 * smooth(0.52, 0.8, streak) - 0.22 * smooth(1.2, 0.0, v))
-    if v > height - 0.9:
-        return
-    glass, column, floor, frame = facade_glass(u, v, seed, fu, fv)
-    if frame > 0.004:
-        light = 0.75 if hash2(seed, 8, 5) < 0.6 else 0.08
-        mix3(m, light * 0.9, light * 0.88, light * 0.84, min(1.0, frame))
-    if glass < 0.004:
-        return
-    pick, blind = hash2(column, floor, seed), hash2(column, floor, seed + 31)
-    # Blinds, curtains and dark rooms behind the pane.
-    inside = 0.02 + (0.28 * blind if blind > 0.62 else 0.03 * blind)
-    if floor == 0:
-        shelf = hash2(int(np.floor(a * 2.1)), int(np.floor(v * 1.7)), seed + 12)
-        goods = hash2(int(np.floor(a * 7.0)), int(np.floor(v * 4.0)), seed + 13) * smooth(0.4, 0.08, max(fu, fv))
-        inside = 0.03 + (0.11 * shelf + 0.10 * goods) * smooth(2.5, 0.9, v)
-        if v > 2.35:
-            mix3(m, base0 * 0.4 + 0.2 * pick, base1 * 0.4 + 0.2 * blind, base2 * 0.4 + 0.18 * hash2(seed, 9, 5), glass)
-    mix3(m, inside, inside, inside * 1.04, glass)
-    m[3] = m[3] + glass * 0.10
-    if glass > 0.5:
-        m[7] = _WINDOW
-    late = 0.42 if hour > 16.0 and hour < 23.0 else 0.14
-    if floor == 0:
-        late = 0.8 if hour > 6.0 and hour < 22.5 else 0.3
-    if night > 0.02 and pick < late:
-        warm = hash2(column, floor, seed + 77)
-        glow = night * glass * (0.025 + 0.075 * blind * blind) * (1.3 if floor == 0 else 1.0)
-        glow *= 0.45 + 0.9 * noise2(a * 1.4, v * 1.1, seed + 5) + (3.0 * inside if floor == 0 else 0.0)
-        m[4] += glow * 1.0
-        m[5] += glow * (0.62 + 0.3 * warm)
-        m[6] += glow * (0.22 + 0.5 * warm)
-
-
-@njit(cache=True, nogil=True)
-@no_type_check
 def shade_vehicle(m: np.ndarray, part: int, u: float, v: float, seed: int, f: float) -> None:
     """Panels, panes, wheels, plates and cargo walls of vehicles."""
-    if part == _BODY or part == _BODY_SIDE:
+    if part in (_BODY, _BODY_SIDE):
         m[3] = 0.045
         if part == _BODY_SIDE:
             seam = (
@@ -213,7 +104,7 @@ def shade_vehicle(m: np.ndarray, part: int, u: float, v: float, seed: int, f: fl
             scale3(m, 1.0 - 0.35 * smooth(0.55, 0.2, v))
         else:
             scale3(m, 0.97 + 0.06 * noise2(u * 0.8, v * 0.8, seed))
-    elif part == _SIDE_GLASS or part == _GLASS_PART:
+    elif part in (_SIDE_GLASS, _GLASS_PART):
         edge = min(u, 1.0 - u)
         if part == _SIDE_GLASS:
             pillar = edge < 0.055 or v < 0.05 or v > 0.9
@@ -276,6 +167,8 @@ def shade_sign(m: np.ndarray, part: int, u: float, v: float, seed: int, f: float
         m[0] = 0.08 + 0.5 * abs(np.sin(3.1 * hue + 1.3 * slope))
         m[1] = 0.08 + 0.5 * abs(np.sin(3.1 * hue + 2.1 + 0.9 * slope))
         m[2] = 0.08 + 0.5 * abs(np.sin(3.1 * hue + 4.2 + 1.1 * slope))
+        grey = (m[0] + m[1] + m[2]) / 3.0
+        mix3(m, grey, grey, grey, 0.5)
         d = np.sqrt((u - 0.3 - 0.4 * hash2(k, 2, 2)) ** 2 + (v - 0.55) ** 2)
         mix3(m, 0.7 * hash2(k, 3, 2), 0.6 * hash2(k, 4, 2), 0.6 * hash2(k, 5, 2), smooth(0.27, 0.24, d))
         ink = letters(u * 9.0 - 0.5, (v - 0.1) / 0.14, 1, k, f * 2.0) + letters(
@@ -283,7 +176,7 @@ def shade_sign(m: np.ndarray, part: int, u: float, v: float, seed: int, f: float
         )
         mix3(m, 0.75, 0.75, 0.72, min(1.0, ink))
         for c in range(3):
-            m[4 + c] = 0.14 * night * m[c]
+            m[4 + c] = 0.09 * night * m[c]
         return
     code = int(np.floor(u / 10.0))
     if code == 0:

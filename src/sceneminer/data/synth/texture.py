@@ -151,3 +151,19 @@ def paint_convex(plane: np.ndarray, corners: np.ndarray, value: float, wear: flo
                 plane[j, i] = max(0.0, plane[j, i] + inside * value)
             else:
                 plane[j, i] = max(plane[j, i], inside * value)
+
+
+@njit(cache=True, nogil=True)
+@no_type_check
+def scale3(m: np.ndarray, k: float) -> None:
+    m[0] *= k
+    m[1] *= k
+    m[2] *= k
+
+
+@njit(cache=True, nogil=True)
+@no_type_check
+def mix3(m: np.ndarray, r: float, g: float, b: float, share: float) -> None:
+    m[0] += (r - m[0]) * share
+    m[1] += (g - m[1]) * share
+    m[2] += (b - m[2]) * share

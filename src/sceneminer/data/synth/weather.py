@@ -47,9 +47,11 @@ def make_sky(drive: Drive, time_s: float) -> Float64[ndarray, "32"]:
     zenith = zenith + 0.05 * dusk * np.array([0.6, 0.5, 0.9])
     night = _ramp(2.0, -8.0, degrees)
     zenith = zenith + night * np.array([0.0035, 0.0042, 0.0075])
-    horizon = horizon + night * np.array([0.016, 0.0125, 0.0095]) * (1 + grey)
+    horizon = horizon + night * np.array([0.0105, 0.0086, 0.0072]) * (1 + 0.3 * grey)
     row[ZENITH : ZENITH + 3], row[HORIZON : HORIZON + 3] = zenith, horizon
-    row[AMBIENT : AMBIENT + 3] = 0.55 * zenith + 0.45 * horizon + 0.12 * row[SUN_RGB : SUN_RGB + 3] * (grey * 0.5)
+    ambient = 0.55 * zenith + 0.45 * horizon
+    ambient += 0.45 * (ambient.mean() - ambient)  # walls and ground around take the blue out
+    row[AMBIENT : AMBIENT + 3] = ambient + 0.12 * row[SUN_RGB : SUN_RGB + 3] * (grey * 0.5)
     ground_light = row[AMBIENT : AMBIENT + 3] + row[SUN_RGB : SUN_RGB + 3] * max(np.sin(high), 0.0)
     row[BOUNCE : BOUNCE + 3] = 0.16 * ground_light * np.array([1.0, 0.97, 0.9])
     row[FOG_RGB : FOG_RGB + 3] = 0.85 * horizon + 0.15 * zenith + 0.05 * row[SUN_RGB : SUN_RGB + 3]
@@ -83,7 +85,7 @@ def sky_light(sky: np.ndarray, dx: float, dy: float, dz: float, out: np.ndarray,
             out[c] += halo * thick * (sky[SUN_RGB + c] + 0.25 * sky[HORIZON + c])
     if sky[CLOUD] > 0.03 and dz > 0.004:
         flat = 1.0 / (dz + 0.11)
-        x, y = dx * flat * 1.1 + 0.004 * sky[DRIFT], dy * flat * 1.1
+        x, y = dx * flat * 1.7 + 0.004 * sky[DRIFT], dy * flat * 1.7
         puff = fbm2(x, y, int(sky[SEED]), 5 if sharp else 3)
         cut = 0.74 - 0.46 * sky[CLOUD]
         cover = smooth(cut, cut + 0.17, puff) * smooth(0.0, 0.08, dz) * min(1.0, 2.0 * sky[CLOUD] + 0.2)
