@@ -1,0 +1,40 @@
+"""Texts that captions must not be: those prompts of tags that the grammar could produce."""
+
+RESERVED: frozenset[str] = frozenset(
+    {
+        "a street",
+        "a street at night",
+        "a street in the rain",
+        "a street intersection",
+        "a large truck",
+        "a bus",
+        "a bus on the road",
+        "a van",
+        "a bicycle",
+        "a motorcycle or scooter",
+        "a motorbike in traffic",
+        "a moped rider",
+        "a jaywalker",
+        "a person on an electric kick scooter",
+        "a person riding a bicycle",
+        "a cyclist on the road",
+        "a pedestrian crossing the street",
+        "a parking lot",
+        "rows of parked cars in a car park",
+        "a traffic jam",
+        "a street full of cars",
+        "a construction zone",
+        "an intersection",
+        "a dry road",
+        "an empty road",
+        "an empty street",
+        "a pickup truck",
+        "a person on foot",
+        "a street without people",
+        "road works with traffic cones and barriers",
+        "the car is turning left",
+        "the car is turning right",
+        "the car is changing lanes",
+    }
+)
+"""Lower case, without a full stop. The tests compare what is written with all prompts."""
