@@ -19,7 +19,7 @@ from sceneminer.data.synth.traffic_script import KINDS, Script, stage
 from sceneminer.data.synth.traffic_spawn import EGO_LOOK
 from sceneminer.data.synth.traffic_world import WARM_S, World, make_world, step_world
 
-SCRIPT_SHARE = 0.45
+SCRIPT_SHARE = 0.75
 """Share of Drives for which a risky event is looked for."""
 KIND_WEIGHT = {"cut_in": 1.4, "hard_brake": 1.4, "run_red": 1.6, "oncoming_left_turn": 1.6, "near_miss": 0.8}
 
@@ -108,7 +108,7 @@ def _staged_take(
     for kind in kinds:
         for ease in (0.0, 0.6, 1.3):
             script = stage(kind, plain.world, plain.recording, rng, ease=ease)
-            if script is None or runs >= 5:
+            if script is None or runs >= 4:
                 break
             runs += 1
             rng_again = np.random.default_rng(seed)

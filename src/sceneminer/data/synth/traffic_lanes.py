@@ -49,7 +49,7 @@ def _wants(fleet: Fleet, i: int, target: int, pushy: float) -> bool:
     now = idm_free(v, v0, driver.accel_mps2)
     if fleet.gap[i] < 1e8:
         now += idm_interaction(v, 0.8 * v, float(fleet.gap[i]), *manner)
-    return there - now > _GAIN - 1.1 * max(0.0, pushy - 0.45) + 0.3 * driver.politeness * max(0.0, -push)
+    return there - now > _GAIN - 1.1 * max(0.0, pushy - 0.35) + 0.3 * driver.politeness * max(0.0, -push)
 
 
 def _busy_ahead(fleet: Fleet, i: int, within_m: float) -> bool:

@@ -125,7 +125,7 @@ def _stage_beside(
     kind: str, world: World, moments: list[Moment], rng: np.random.Generator, ease: float
 ) -> Script | None:
     """Somebody comes from the side of the road into ego's lane."""
-    low, high = {"jaywalk": (5.0, 13.0), "door_side_cyclist": (6.5, 14.0)}.get(kind, (4.5, 9.8))
+    low, high = {"jaywalk": (5.0, 13.0), "door_side_cyclist": (5.8, 14.0)}.get(kind, (4.5, 9.8))
     fit = [m for m in moments if _open_street(world, m, low, high)]
     rng.shuffle(fit)  # type: ignore[arg-type]
     for m in fit[:10]:
@@ -149,7 +149,9 @@ def _ahead(yaw: float) -> Float[ndarray, "2"]:
     return np.array([np.cos(yaw), np.sin(yaw)])
 
 
-def _from_side(kind: str, m: Moment, right_m: float, left_m: float, rng: np.random.Generator, ease: float) -> Script:
+def _from_side(
+    kind: str, m: Moment, right_m: float, left_m: float, rng: np.random.Generator, ease: float
+) -> Script | None:
     """A person or cyclist who starts at the right-hand kerb, hidden by a parked van or not."""
     pace = {"step_out": (1.7, 2.6), "jaywalk": (1.1, 1.7), "occluded_cyclist": (3.2, 4.6), "near_miss": (2.6, 3.4)}[
         kind
@@ -214,9 +216,9 @@ def _door_side(world: World, m: Moment, rng: np.random.Generator, ease: float) -
     """A cyclist rides along the edge ahead of ego and swerves in front of it, as if a car door had opened."""
     net = world.net
     length = lane_length(net, m.lane)
-    speed, edge = float(rng.uniform(3.6, 4.8)), 0.5 * net.lanes[m.lane].width_m - 0.2
+    speed, edge = float(rng.uniform(3.0, 4.2)), 0.5 * net.lanes[m.lane].width_m - 0.2
     back = min(m.lane_s - 4.0, 34.0)
-    if back < 14.0 or length - m.lane_s < 20.0:
+    if back < 12.0 or length - m.lane_s < 16.0:
         return None
     stations = np.arange(m.lane_s - back, min(m.lane_s + 34.0, length - 3.0), 1.0)
     x, y, yaw = lane_at(net.lanes[m.lane], stations)
@@ -310,11 +312,11 @@ def _stage_hard_brake(run: Recording, moments: list[Moment], rng: np.random.Gene
         m = moments[k]
         row = round((m.time_s + EGO_LEAD_S) / TICK_S)
         lead = int(run.leader[row, 0])
-        if lead <= 0 or m.speed_mps < 5.5 or run.speed[row, lead] < 5.0:
+        if lead <= 0 or m.speed_mps < 4.5 or run.speed[row, lead] < 4.0:
             continue
         gap = float(np.hypot(*(run.pose[row, lead, :2] - m.xy))) - 4.3
         straight = np.cos(run.pose[row, lead, 2] - m.yaw) > 0.97
-        if gap < 2.3 * m.speed_mps and straight:
+        if gap < 2.9 * m.speed_mps and straight:
             hard = float(rng.uniform(5.0, 7.0) - 1.0 * ease)
             blind = float(rng.uniform(0.7, 1.1) - 0.2 * ease)
             return Script(

@@ -52,7 +52,7 @@ def choose_ego(
     """Ego's route, the station on it where it starts, and how it is driven."""
     driver = draw_driver(rng)
     values = {**vars(driver), "offset_m": 0.0, "headway_s": float(rng.uniform(1.0, 1.8))}
-    values["speed_factor"] = float(rng.uniform(0.9, 1.08))
+    values["speed_factor"] = float(rng.uniform(1.0, 1.14) if mood.trip == "fast" else rng.uniform(0.9, 1.08))
     driver = Driver(**values)
     turns = {"left": mood.turn_left, "right": mood.turn_right, "straight": 1.0}
     best: tuple[float, list[int]] | None = None
@@ -74,13 +74,15 @@ def _score(net: RoadNet, route: list[int], mood: Mood) -> float:
     length = np.array([lane_length(net, k) for k in route])
     limit = np.array([lane.speed_limit_mps for lane in lanes])
     if mood.trip == "fast":
-        return 0.9 * float((length * limit).sum() / length.sum())
+        return 1.2 * float((length * limit).sum() / length.sum()) - 1.5 * sum(
+            lane.turn != "straight" for lane in lanes[:5]
+        )
     if mood.trip == "turns":
         return 1.2 * sum(lane.turn != "straight" for lane in lanes)
     if mood.trip == "lot":
         return 4.0 * float(any(lane.width_m > 5.0 and lane.intersection is None for lane in lanes))
     if mood.trip == "works":
-        return 3.0 * sum(zone.lane in route for zone in net.town.construction)
+        return 4.0 * sum(zone.lane in route[:7] for zone in net.town.construction)
     if mood.trip == "busy":
         return 0.5 * sum(len(lane_zebras(net, k)) for k in route[:8])
     return 0.0
@@ -232,7 +234,7 @@ def _draw_group(
     net: WalkNet, edge: int, length: float, mood: Mood, rng: np.random.Generator, *, seconds: float
 ) -> list[WalkStart]:
     kinds = ["adult", "child", "stroller", "wheelchair", "personal_mobility", "police_officer", "animal"]
-    kind = kinds[int(rng.choice(len(kinds), p=[0.83, 0.05, 0.025, 0.015, 0.045, 0.015, 0.02]))]
+    kind = kinds[int(rng.choice(len(kinds), p=[0.85, 0.055, 0.025, 0.015, 0.02, 0.015, 0.02]))]
     usual = {"child": 1.2, "wheelchair": 1.0, "personal_mobility": 3.2, "stroller": 1.15}.get(kind, 1.35)
     speed = float(np.clip(rng.normal(usual, 0.2), 0.6, 4.5)) * (2.0 if kind == "adult" and rng.random() < 0.04 else 1.0)
     walk = draw_walk(

@@ -69,7 +69,7 @@ def park_vehicles(town: Town, near: Float[ndarray, "n 2"], mood: Mood, rng: np.r
 
 
 def _park(spot: Spot, rng: np.random.Generator) -> list[Still]:
-    kind = rng.choice(5, p=[0.86, 0.05, 0.04, 0.03, 0.02])
+    kind = rng.choice(5, p=[0.88, 0.05, 0.012, 0.03, 0.028])
     category = ("vehicle.car", "vehicle.truck", "vehicle.motorcycle", "vehicle.bicycle", "vehicle.car")[int(kind)]
     look = draw_look(category, rng, style="delivery" if category == "vehicle.truck" else None)
     length, width, _ = look.size_lwh_m
@@ -169,7 +169,7 @@ def furnish(town: Town, near: Float[ndarray, "n 2"], mood: Mood, ground: Ground,
             continue
         for _ in range(int(rng.poisson(length * 0.010))):
             _furniture(path, ground, rng)
-        for _ in range(int(rng.poisson(length * 0.0025 * density))):
+        for _ in range(int(rng.poisson(length * 0.004 * density))):
             _idlers(path, ground, rng)
     for spot in town.spots:
         if spot.kind == "bus_stop" and np.min(np.hypot(*(near - (spot.x_m, spot.y_m)).T)) < 90.0:
