@@ -33,14 +33,17 @@ class Fact:
 
 def describe_drive(drive: Drive, rng: np.random.Generator) -> str:
     """One description, e.g. "Rain, parked truck, ped crossing crosswalk, turn left"."""
-    sky = [fact for fact in sky_facts(drive) if rng.random() < _TELL_SKY]
-    others = drive_facts(drive)
+    return tell(sky_facts(drive), drive_facts(drive), rng)
+
+
+def tell(sky: list[Fact], others: list[Fact], rng: np.random.Generator) -> str:
+    """Most of the sky's facts and three to seven of the others, each in one of its wordings."""
+    told = [fact for fact in sky if rng.random() < _TELL_SKY]
     count = min(len(others), int(rng.integers(3, 8)))
-    told: list[Fact] = []
     if count:
         weight = np.array([fact.weight for fact in others])
-        told = [others[i] for i in rng.choice(len(others), size=count, replace=False, p=weight / weight.sum())]
-    phrases = [fact.phrases[int(rng.integers(len(fact.phrases)))] for fact in (*sky, *told)]
+        told += [others[i] for i in rng.choice(len(others), size=count, replace=False, p=weight / weight.sum())]
+    phrases = [fact.phrases[int(rng.integers(len(fact.phrases)))] for fact in told]
     text = ", ".join(dict.fromkeys(phrases)) or "driving"
     return text[0].upper() + text[1:]
 
