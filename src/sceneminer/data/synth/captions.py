@@ -100,7 +100,7 @@ def _choose(scene: SceneFacts, rng: np.random.Generator, *, grammar: Grammar) ->
     """What to say: distinct pieces, drawn by how much they strike one, with no pair that training must not have."""
     options = _options(scene, grammar)
     wanted = int(rng.choice([1, 2, 3, 4], p=[0.2, 0.38, 0.28, 0.14]))
-    weight = np.array([w for w, _, _ in options])
+    weight = np.array([w for w, _, _ in options]) ** (2.0 if wanted == 1 else 1.2)
     order = rng.choice(len(options), size=len(options), replace=False, p=weight / weight.sum())
     pieces: list[tuple[str, str, Piece]] = []
     for k in order.tolist():

@@ -8,7 +8,7 @@ subset of the picture's, and one text may be true of many pictures.
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 from jaxtyping import Float
@@ -47,9 +47,7 @@ TRACE_PX = 4
 
 PEOPLE = frozenset({"person", "child", "worker", "officer", "stroller", "wheelchair"})
 TRAFFIC = frozenset({"car", "van", "pickup", "truck", "bus", "bendy bus", "ambulance", "police car"})
-GENERAL = (
-    dict.fromkeys(TRAFFIC, "vehicle") | dict.fromkeys(PEOPLE - {"person"}, "person") | {"excavator": "machine"}
-)
+GENERAL = dict.fromkeys(TRAFFIC, "vehicle") | dict.fromkeys(PEOPLE - {"person"}, "person") | {"excavator": "machine"}
 GENERAL |= {"construction vehicle": "machine", "motorcycle": "two-wheeler", "moped": "two-wheeler"}
 GENERAL |= {"kick scooter": "two-wheeler", "bendy bus": "bus"}
 """The wider word that also fits."""
@@ -175,14 +173,14 @@ def _sights(drive: Drive, time_s: float, view: CameraView, scale: float) -> tupl
     for actor in drive.actors:  # a bendy bus is one thing
         if actor.category == "vehicle.bus.bendy" and actor.attachment is not None:
             root[actor.actor_id] = actor.attachment
-    ids = root[ids]
+    ids = root[ids].astype(np.uint16)  # sorted by radix, ten times as fast
     order = np.argsort(ids, kind="stable")
-    edges = np.flatnonzero(np.diff(ids[order], prepend=-1, append=-1))
+    edges = np.flatnonzero(np.diff(ids[order].astype(np.int32), prepend=-1, append=-1))
     ego = ego_at(drive, time_s)
-    height, width = view.actor_id.shape
+    width = view.actor_id.shape[1]
     found: list[Sight] = []
     traces: dict[str, int] = {}
-    for a, b in zip(edges[:-1], edges[1:], strict=True):
+    for a, b in pairwise(edges.tolist()):
         px = order[a:b]
         actor = actors[int(ids[px[0]])]
         kind = spoken_kind(actor)
@@ -193,9 +191,9 @@ def _sights(drive: Drive, time_s: float, view: CameraView, scale: float) -> tupl
         box = (int(u.min()), int(v.min()), int(u.max()) + 1, int(v.max()) + 1)
         distance = float(np.median(depth[px]))
         kind = _told_kind(kind, len(px) * scale)
+        share = len(px) / view.actor_id.size
         if not kind or not _stands_out(view, rgb[px], box, distance, drive):
             continue
-        share = len(px) / view.actor_id.size
         middle = float(u.mean()) / width
         side = "left" if middle < 0.40 else "right" if middle > 0.60 else "middle"
         looks = look_of(actor, kind, rgb[px], material[px], dark=drive.environment.is_night, scale=scale)
@@ -231,6 +229,8 @@ def _stands_out(
     u0, v0, u1, v1 = box
     if (u1 - u0) < 0.008 * view.rgb.shape[1] or (v1 - v0) < 0.02 * view.rgb.shape[0]:
         return False
+    if len(rgb) > 0.03 * view.actor_id.size and not drive.environment.is_night:
+        return True
     around = view.rgb[max(v0 - 3, 0) : v1 + 3, max(u0 - 3, 0) : u1 + 3].reshape(-1, 3)
     own = rgb.mean(0, dtype=np.float64)
     outside = (around.sum(0, dtype=np.float64) - rgb.sum(0, dtype=np.float64)) / max(len(around) - len(rgb), 1)

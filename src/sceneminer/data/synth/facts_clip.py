@@ -46,22 +46,22 @@ def _around(drive: Drive, time_s: float) -> list[Sight]:
     ego = ego_at(drive, time_s)
     dark, fog_m = drive.environment.is_night, drive.environment.fog_m
     reach = min(NEAR_M * (0.7 if dark else 1.0), 0.4 * fog_m)
-    rows: list[tuple[float, Actor | None, ndarray, ndarray]] = []
+    rows: list[tuple[float, Actor | None, ndarray]] = []
     for actor in drive.actors:
         state, present = actor.at(time_s)
         gap = float(np.hypot(*(state[:2] - ego[:2])))
         if present and gap < reach + 6.0:
             corners = footprint(state[:2], np.array(state[3]), np.array(actor.size_lwh_m[:2]))
-            rows.append((gap, actor, corners, state))
+            rows.append((gap, actor, corners))
     for prop in drive.town.props:
         gap = float(np.hypot(prop.pose[0] - ego[0], prop.pose[1] - ego[1]))
         if prop.kind == "building" and gap < reach + 20.0:
             corners = footprint(prop.pose[:2], np.array(prop.pose[3]), np.array(prop.size_lwh_m[:2]))
-            rows.append((float(np.hypot(*(corners - ego[:2]).T).min()), None, corners, prop.pose))
+            rows.append((float(np.hypot(*(corners - ego[:2]).T).min()), None, corners))
     rows.sort(key=lambda row: row[0])
     free = np.ones(_BINS, bool)
     found = []
-    for gap, actor, corners, state in rows:
+    for gap, actor, corners in rows:
         bins = _bins(corners - ego[:2], float(ego[3]))
         seen = float(free[bins].mean())
         if actor is None or (actor.size_lwh_m[2] > 1.35 and actor.category.startswith(("vehicle", "movable"))):
@@ -170,9 +170,9 @@ def _events(drive: Drive, start_s: float, end_s: float, actors: dict[int, Actor]
     for event in drive.events:
         others = [spoken_kind(actors[i]) for i in event.actors if i in actors]
         least = min(_LEAST_EVENT_S, 0.5 * (event.end_s - event.start_s))
-        if event.kind in _TOLD_EVENTS and others and others[0]:
-            if _overlap(event.start_s, event.end_s, start_s, end_s) >= least:
-                found.append((event.kind, others[0]))
+        together = _overlap(event.start_s, event.end_s, start_s, end_s)
+        if event.kind in _TOLD_EVENTS and others and others[0] and together >= least:
+            found.append((event.kind, others[0]))
     return tuple(dict.fromkeys(found))
 
 

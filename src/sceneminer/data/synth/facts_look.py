@@ -8,8 +8,8 @@ from sceneminer.data.synth.catalog import PALETTE, color_name
 from sceneminer.data.synth.scene import MATERIAL_ID, Actor
 
 _BODY = tuple(MATERIAL_ID[name] for name in ("car_paint", "engine_hood"))
-_LOAD = (MATERIAL_ID["metal"],)
-_CLOTH = (MATERIAL_ID["cloth"],)
+_LOAD = MATERIAL_ID["metal"]
+_CLOTH = MATERIAL_ID["cloth"]
 GREYS = frozenset({"white", "black", "silver", "grey"})
 LEAST_COLOR_PX = 30
 _DARK = 0.22
@@ -48,7 +48,7 @@ def colors_of(actor: Actor, kind: str) -> tuple[str, ...]:
 
 
 def _paint(actor: Actor, rgb: ndarray, material: ndarray, *, dark: bool, scale: float) -> tuple[str, ...]:
-    body, load = np.isin(material, _BODY), np.isin(material, _LOAD)
+    body, load = (material == _BODY[0]) | (material == _BODY[1]), material == _LOAD
     if actor.category == "vehicle.trailer":
         body, load = load, np.zeros_like(load)
     has_load = actor.category == "vehicle.truck"
@@ -63,7 +63,7 @@ def _paint(actor: Actor, rgb: ndarray, material: ndarray, *, dark: bool, scale: 
 
 
 def _clothes(actor: Actor, rgb: ndarray, material: ndarray, *, dark: bool, scale: float) -> tuple[str, ...]:
-    cloth = np.isin(material, _CLOTH)
+    cloth = material == _CLOTH
     if cloth.sum() * scale < LEAST_COLOR_PX:
         return ()
     light = [float(np.mean(c)) for c in (actor.rgb, actor.rgb2)]

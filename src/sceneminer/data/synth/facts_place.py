@@ -72,16 +72,16 @@ def _ground_words(
 ) -> list[str]:
     town = drive.town
     road = points[np.isin(material, _ROAD) & (points[:, 2] < 0.3)][:, :2]
-    road = road[np.hypot(*(road - ego_xy).T) < 32.0]
+    road = road[np.hypot(*(road - ego_xy).T) < 32.0][::2]
     words: list[str] = []
 
     def share(rings: tuple[ndarray, ...], reach_m: float) -> float:
         near = [r for r in rings if np.abs(r - ego_xy).max(1).min() < reach_m or inside(np.array([ego_xy]), r)[0]]
-        return sum(int(inside(road, ring).sum()) for ring in near) / total
+        return 2 * sum(int(inside(road, ring).sum()) for ring in near) / total
 
     if share(town.intersections, 45.0) > 0.045:
         words.append("intersection")
-    if share(tuple(c.polygon for c in town.crossings), 40.0) > 0.008:
+    if share(tuple(c.polygon for c in town.crossings), 40.0) > 0.012:
         words.append("zebra crossing")
     if share(town.parking_lots, 60.0) > 0.03:
         words.append("parking lot")

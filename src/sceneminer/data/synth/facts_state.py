@@ -66,7 +66,15 @@ def _person(drive: Drive, actor: Actor, state: Float[ndarray, "5"], time_s: floa
 
 def inside(xy: Float[ndarray, "n 2"], ring: Float[ndarray, "p 2"]) -> ndarray:
     """Which points lie within a polygon: an odd number of its edges lies to their right."""
-    a, b = ring, np.roll(ring, -1, 0)
+    found = np.all((xy >= ring.min(0)) & (xy <= ring.max(0)), 1)
+    if not found.any():
+        return found
+    found[found] = _odd(xy[found], ring)
+    return found
+
+
+def _odd(xy: Float[ndarray, "n 2"], ring: Float[ndarray, "p 2"]) -> ndarray:
+    a, b = ring, np.concatenate([ring[1:], ring[:1]])
     y = xy[:, 1:2]
     spans = (a[None, :, 1] > y) != (b[None, :, 1] > y)
     rise = np.where(b[:, 1] == a[:, 1], 1.0, b[:, 1] - a[:, 1])

@@ -89,7 +89,6 @@ TRAIN_FORMS: tuple[Form, ...] = (
 HELD_OUT_FORMS: tuple[Form, ...] = (
     Form("{tags;}", 1.5),
     Form("seen here: {things}", 1.5),
-    Form("what has the street? {things}", 0.4),
     Form("{things} can be seen", 1.2),
     Form("{adverb}, {things} can be seen", 1.2),
     Form("taken {adverb}, a picture of {things}", 1.2),
@@ -107,7 +106,6 @@ HELD_OUT_FORMS: tuple[Form, ...] = (
 HELD_OUT_FRAGMENTS = (
     "; ",
     "seen here",
-    "what has the",
     "can be seen",
     "taken in",
     "seen ",
@@ -162,7 +160,7 @@ def color_word(look: str, rng: np.random.Generator) -> str:
 
 
 def object_piece(kind: str, look: str, state: str, side: str, *, noun: str, rng: np.random.Generator) -> Piece:
-    """An object with what is said of it, as "a red car waiting on the left", "a red car waits", "red car waiting left"."""
+    """An object with what is said of it, as "a red car waiting on the left" or "red car left"."""
     before, after, clothes = [], [], ""
     if look and (kind in WALKERS or kind == "cyclist"):
         clothes = _clothes(look, rng)
@@ -186,7 +184,7 @@ def object_piece(kind: str, look: str, state: str, side: str, *, noun: str, rng:
     phrase = phrase if noun == "somebody" else article(phrase)
     phrase = " ".join([phrase, *after] + ([where] if where else []))
     if side:
-        tags.append({"middle": "in the middle", "behind": "behind"}.get(side, side))
+        tags.append({"middle": "in the middle", "left": "on left", "right": "on right"}.get(side, side))
     return Piece(frozenset({("object", kind, look, state, side)}), phrase, False, clause, " ".join(tags))
 
 
