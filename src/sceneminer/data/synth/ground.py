@@ -44,7 +44,7 @@ def ground_mesh(town: Town, road: shapely.Geometry) -> Soup:
 
 
 def _triangles(area: shapely.Geometry) -> ndarray:
-    if area.is_empty:
+    if shapely.is_empty(area):
         return np.zeros((0, 3, 2))
     pieces = [p for p in shapely.get_parts(area) if p.geom_type == "Polygon" and p.area > 1e-6]
     cut = [t for p in pieces for t in shapely.get_parts(shapely.constrained_delaunay_triangles(p))]

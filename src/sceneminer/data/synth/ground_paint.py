@@ -86,7 +86,7 @@ def build_texture(town: Town) -> GroundTexture:
 
 
 def _plant(canvas: _Canvas, town: Town) -> None:
-    image = Image.new("L", canvas.shape[::-1], 255)
+    image = Image.new("L", (canvas.shape[1], canvas.shape[0]), 255)
     draw = ImageDraw.Draw(image)
 
     def fill(ring: ndarray, value: int) -> None:

@@ -76,7 +76,7 @@ def _beams(
     for side in (0.38 * width_m, -0.38 * width_m) if own else (0.0,):
         way = np.array([c, s, -0.055])
         way /= np.linalg.norm(way)
-        power = night * (34.0 if own else 70.0)
+        power = night * (26.0 if own else 60.0)
         place = [x + c * ahead_m - s * side, y + s * ahead_m + c * side, z + height_m]
         out.append([*place, *way, *(power * BEAM_RGB), 0.82, 0.985, 65.0, float(own), 1.0])
     return out

@@ -122,7 +122,7 @@ def _bloom(image: ndarray, gain: float, tight: ndarray, wide: ndarray, tmp: ndar
             for c in range(3):
                 total = np.float32(0.0)
                 for k in range(4):
-                    over = image[2 * j + (k >> 1), 2 * i + (k & 1), c] * gain - np.float32(1.1)
+                    over = image[2 * j + (k >> 1), 2 * i + (k & 1), c] * gain - np.float32(1.5)
                     total += min(max(over, np.float32(0.0)), np.float32(12.0))
                 tight[j, i, c] = wide[j, i, c] = total * np.float32(0.25)
     _blur(tight, 1, tmp)

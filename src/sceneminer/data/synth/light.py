@@ -97,7 +97,7 @@ def lamp_light(at: ndarray, n: ndarray, ray: ndarray, lamps: ndarray, retro: boo
         cone = smooth(lamps[k, 9], lamps[k, 10], along)
         if cone <= 0.0:
             continue
-        power = cone * facing / (d2 + 0.6) * (1.0 - d / lamps[k, 11])
+        power = cone * facing / (d2 + 0.6 + 30.0 * lamps[k, 13]) * (1.0 - d / lamps[k, 11])
         if back:
             power *= 14.0
         if lamps[k, 13] > 0.0:  # dipped headlights keep below the horizon

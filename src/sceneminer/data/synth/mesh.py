@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
-from jaxtyping import Float, Float32, UInt8
+from jaxtyping import Float32, UInt8
 from numpy import ndarray
 
 from sceneminer.data.synth.scene import MATERIAL_ID
@@ -101,7 +101,18 @@ def soup_of(
     )
 
 
-def vec(x: float | int, y: float | int, z: float | int) -> Float[ndarray, "3"]:
+def toned(rgb: RGB, gain: float, lift: float = 0.0) -> RGB:
+    """A colour made lighter or darker, at most white."""
+    r, g, b = (min(1.0, gain * c + lift) for c in rgb)
+    return r, g, b
+
+
+def drawn_rgb(rng: np.random.Generator, low: float, high: float) -> RGB:
+    r, g, b = (float(c) for c in rng.uniform(low, high, 3))
+    return r, g, b
+
+
+def vec(x: float | int, y: float | int, z: float | int) -> ndarray:
     return np.array([x, y, z], np.float64)
 
 

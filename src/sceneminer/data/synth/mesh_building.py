@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sceneminer.data.synth.mesh import RGB, Soup, box, joined, quad, soup_of, tube
+from sceneminer.data.synth.mesh import RGB, Soup, box, drawn_rgb, joined, quad, soup_of, toned, tube
 from sceneminer.data.synth.mesh_car import DARK
 from sceneminer.data.synth.scene import Prop, Style
 
@@ -17,8 +17,8 @@ def building(prop: Prop, style: Style) -> Soup:
     facades = ("brick", "plaster", "concrete")
     wall = WALLS[style.facade if rng.random() < 0.7 else facades[int(rng.integers(3))]]
     grey = sum(prop.rgb) / 3
-    rgb: RGB = tuple(0.62 * c + 0.38 * grey for c in prop.rgb)  # paint on walls is duller than palettes
-    trim: RGB = tuple(min(1.0, 0.5 * c + 0.42) for c in rgb)
+    rgb: RGB = toned(prop.rgb, 0.62, 0.38 * grey)  # paint on walls is duller than palettes
+    trim: RGB = toned(rgb, 0.5, 0.42)
     gabled = h < 11.0 and w < 16.0 and rng.random() < 0.45
     eaves = h - min(3.2, 0.28 * w, 0.4 * h) if gabled else h
     parts = [_walls((l, w, eaves), wall, rgb)]
@@ -39,7 +39,7 @@ def building(prop: Prop, style: Style) -> Soup:
             door,
             (l / 2, float(rng.uniform(-0.35, 0.35)) * w, 1.2),
             "wood",
-            tuple(rng.uniform(0.1, 0.42) + rng.uniform(-0.06, 0.06, 3)),
+            toned(drawn_rgb(rng, 0.0, 0.12), 1.0, float(rng.uniform(0.06, 0.36))),
         )
     )
     return joined(parts)
@@ -128,7 +128,7 @@ def _awnings(size_lw: tuple[float, float], rng: np.random.Generator) -> list[Sou
     parts = []
     for y in np.arange(-w / 2 + 2.0, w / 2 - 1.8, 4.0):
         if rng.random() < 0.6:
-            rgb: RGB = tuple(float(c) for c in rng.uniform(0.1, 0.75, 3))
+            rgb: RGB = drawn_rgb(rng, 0.1, 0.75)
             x = l / 2
             corners = [[x + 1.2, y - 1.6, 2.55], [x + 1.2, y + 1.6, 2.55], [x, y + 1.6, 3.15], [x, y - 1.6, 3.15]]
             parts.append(quad(np.array(corners), "cloth", rgb, part="stripes" if rng.random() < 0.4 else "cloth"))

@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 from numpy import ndarray
 
-from sceneminer.data.synth.mesh import RGB, Pair, Soup, box, disc, joined, quad, soup_of, tube
+from sceneminer.data.synth.mesh import RGB, Pair, Soup, box, disc, joined, quad, soup_of, toned, tube
 
 DARK: RGB = (0.06, 0.06, 0.065)
 GLASS: RGB = (0.10, 0.12, 0.13)
@@ -104,7 +104,7 @@ def _lower_body(shape: CarShape, size: tuple[float, float, float], rgb: RGB) -> 
             flip = np.array([1.0, side, 1.0])
             a, b = (low * flip, high * flip) if side > 0 else (high * flip, low * flip)
             if k == 0:
-                parts.append(_strip(a, b, "plastic", tuple(0.35 * c + 0.03 for c in rgb), part="plain"))
+                parts.append(_strip(a, b, "plastic", toned(rgb, 0.35, 0.03), part="plain"))
             else:
                 parts.append(_strip(a, b, "car_paint", rgb, part="body_side"))
     for i in range(len(x) - 1):
@@ -118,7 +118,7 @@ def _lower_body(shape: CarShape, size: tuple[float, float, float], rgb: RGB) -> 
         other = ring * np.array([1.0, -1.0, 1.0])
         for k in range(3):
             corners = np.array([other[k], ring[k], ring[k + 1], other[k + 1]])[::order]
-            tone = tuple(0.35 * c + 0.03 for c in rgb) if k == 0 else rgb
+            tone = toned(rgb, 0.35, 0.03) if k == 0 else rgb
             parts.append(quad(corners, "car_paint" if k else "plastic", tone, part="body" if k else "plain"))
     return joined(parts)
 

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from sceneminer.data.synth.mesh import RGB, Soup, ball, box, joined, moved, quad, tube, vec
+from sceneminer.data.synth.mesh import RGB, Soup, ball, box, drawn_rgb, joined, moved, quad, tube, vec
 from sceneminer.data.synth.mesh_car import AMBER, CLEAR, DARK, RED, quad_facing
 
 Size = tuple[float, float, float]
@@ -53,7 +53,7 @@ def figure(height_m: float, rgb: RGB, rgb2: RGB, *, variant: int, pose: Pose, ha
     h, broad = height_m, float(rng.uniform(0.9, 1.15))
     skin, hair = SKIN[int(rng.integers(len(SKIN)))], HAIR[int(rng.integers(len(HAIR)))]
     skirt, long_hair, bag = rng.random() < 0.18, rng.random() < 0.4, rng.random() < 0.35
-    bag_rgb: RGB = tuple(float(c) for c in rng.uniform(0.05, 0.6, 3))
+    bag_rgb: RGB = drawn_rgb(rng, 0.05, 0.6)
     hip = np.array([0.0, 0.0, 0.51 * h - pose.hip_drop])
     up = np.array([np.sin(pose.lean), 0.0, np.cos(pose.lean)])
     chest, neck = hip + up * 0.20 * h, hip + up * 0.315 * h
@@ -85,7 +85,7 @@ def figure(height_m: float, rgb: RGB, rgb2: RGB, *, variant: int, pose: Pose, ha
     if skirt:
         hem = hip - vec(0, 0, 0.20 * h)
         parts.append(tube(hem, hip + vec(0, 0, 0.03 * h), (0.13 * h, 0.085 * h), "cloth", rgb2, sides=8, part="cloth"))
-    if bag:
+    if bag and hat is None:
         pack = chest + up * 0.05 * h + vec(-0.105 * h, 0, 0)
         parts.append(box((0.09 * h, 0.17 * h, 0.22 * h), pack, "cloth", bag_rgb, part="cloth", top=(0.8, 0.8)))
     return joined(parts)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sceneminer.data.synth.mesh import RGB, Soup, ball, box, disc, fitted, joined, quad, soup_of, tube
+from sceneminer.data.synth.mesh import RGB, Soup, ball, box, disc, fitted, joined, quad, soup_of, toned, tube
 from sceneminer.data.synth.mesh_building import advert_column, billboard, building
 from sceneminer.data.synth.mesh_car import DARK
 from sceneminer.data.synth.scene import Prop, Style
@@ -44,7 +44,7 @@ def tree(prop: Prop) -> Soup:
     lean = rng.normal(0, 0.02, 2) * h
     radius = 0.016 * h + 0.05
     rgb = olive(prop.rgb)
-    dark: RGB = tuple(0.78 * c for c in rgb)
+    dark: RGB = toned(rgb, 0.78)
     if conifer:
         parts = [tube((0, 0, 0), (0, 0, 0.9 * h), (radius, 0.02), "bark", BARK, sides=6, part="bark", caps=False)]
         for k, z in enumerate(np.linspace(0.2, 0.86, 7)):
@@ -90,7 +90,7 @@ def bush(prop: Prop) -> Soup:
     rng = np.random.default_rng(prop.variant)
     l, w, h = prop.size_lwh_m
     rgb = olive(prop.rgb)
-    dark: RGB = tuple(0.78 * c for c in rgb)
+    dark: RGB = toned(rgb, 0.78)
     if l < 2.2 * w:
         core = ball(
             (0, 0, 0.45 * h),
@@ -222,7 +222,7 @@ def small_box(prop: Prop) -> Soup:
     if prop.kind == "bin":
         parts = [tube((0, 0, 0), (0, 0, 0.85 * h), 0.46 * l, "metal", prop.rgb, sides=12)]
         return joined([*parts, tube((0, 0, 0.85 * h), (0, 0, h), (0.5 * l, 0.3 * l), "metal", DARK, sides=12)])
-    dark: RGB = tuple(0.6 * c for c in prop.rgb)
+    dark: RGB = toned(prop.rgb, 0.6)
     parts = [
         box((l, w, 0.9 * h), (0, 0, 0.45 * h), "metal", prop.rgb),
         box((l, w, 0.1 * h), (0, 0, 0.95 * h), "metal", dark),

@@ -4,7 +4,21 @@ import numpy as np
 from numpy import ndarray
 
 from sceneminer.data.synth.catalog import BODIES, body_style
-from sceneminer.data.synth.mesh import RGB, Soup, ball, box, disc, fitted, joined, moved, quad, stretched, tube
+from sceneminer.data.synth.mesh import (
+    RGB,
+    Soup,
+    ball,
+    box,
+    disc,
+    drawn_rgb,
+    fitted,
+    joined,
+    moved,
+    quad,
+    stretched,
+    toned,
+    tube,
+)
 from sceneminer.data.synth.mesh_car import DARK, car, quad_side
 from sceneminer.data.synth.mesh_person import PHASES, bicycle, dog, motorcycle, person
 from sceneminer.data.synth.mesh_truck import ambulance, bus, construction_vehicle, light_bar, trailer, truck
@@ -55,7 +69,7 @@ def pushable(size: Size, rgb: RGB, *, variant: int) -> Soup:
     l, w, h = size
     if body_style("movable_object.pushable_pullable", variant) == "bin":
         body = box((0.82 * l, 0.85 * w, 0.82 * h), (0.04 * l, 0, 0.5 * h), "plastic", rgb, top=(1.15, 1.12))
-        lid = box((l, w, 0.09 * h), (0, 0, 0.955 * h), "plastic", tuple(0.7 * c for c in rgb), top=(0.9, 0.9))
+        lid = box((l, w, 0.09 * h), (0, 0, 0.955 * h), "plastic", toned(rgb, 0.7), top=(0.9, 0.9))
         axle = tube((-0.34 * l, -0.45 * w, 0.1 * h), (-0.34 * l, 0.45 * w, 0.1 * h), 0.1 * h, "tyre", DARK, sides=10)
         return joined([body, lid, axle])
     basket = box((0.8 * l, 0.85 * w, 0.5 * h), (0.1 * l, 0, 0.65 * h), "metal", rgb, part="mesh_fence", top=(1.1, 1.15))
@@ -82,7 +96,7 @@ def debris(size: Size, rgb: RGB, *, variant: int) -> Soup:
     other = quad(
         np.array([[-0.4, 0.45, 0.8], [-0.5, 0.5, 0.9], [-0.5, -0.5, 0.9], [-0.4, -0.45, 0.8]]) * [l, w, h], "wood", rgb
     )
-    inside = box((0.78 * l, 0.88 * w, 0.1 * h), (0, 0, 0.3 * h), "wood", tuple(0.5 * c for c in rgb))
+    inside = box((0.78 * l, 0.88 * w, 0.1 * h), (0, 0, 0.3 * h), "wood", toned(rgb, 0.5))
     return joined([body, flap, other, inside])
 
 
@@ -99,7 +113,7 @@ def bicycle_rack(size: Size, rgb: RGB, *, variant: int) -> Soup:
         for p, q in ((a, top_a), (top_a, top_b), (top_b, b)):
             parts.append(tube(p, q, 0.03, "metal", rgb, sides=5))
         if k < count and (rng.random() < 0.7 or k == 0):
-            colour: RGB = tuple(float(c) for c in rng.uniform(0.05, 0.7, 3))
+            colour: RGB = drawn_rgb(rng, 0.05, 0.7)
             cycle = fitted(
                 bicycle((1.75, 0.5, 1.05), colour, rider=None, variant=int(rng.integers(99))), (0.97 * w, 0.5, 0.98 * h)
             )
@@ -137,7 +151,7 @@ def _rough_mesh(actor: Actor, phase: int | None) -> Soup:
     if category not in BODIES:
         raise ValueError(f"expected a category of {sorted(BODIES)}, found {category!r}")
     seat = (rgb2, rgb2) if actor.rider else None
-    rider = None if seat is None else (rgb2, tuple(0.5 * c for c in rgb2))
+    rider = None if seat is None else (rgb2, toned(rgb2, 0.5))
     match category:
         case "vehicle.car":
             return car(size, rgb, style=CAR_STYLES[body_style(category, variant)], variant=variant)

@@ -125,7 +125,6 @@ class Exposed:
     """What a camera sees, before its electronics: linear light and the truth behind it."""
 
     light: Float32[ndarray, "h w 3"]
-    view: CameraView | None
     depth_m: Float32[ndarray, "h w"]
     actor_id: Int32[ndarray, "h w"]
     material_id: UInt8[ndarray, "h w"]
@@ -175,7 +174,7 @@ def camera_light(
     numbers = np.array([*(-1 for _ in range(len(scenery.seeds))), *(p.actor.actor_id for p in posed)], np.int32)
     actor = np.where(centre_ids >= 0, numbers[tri.instance[np.maximum(centre_ids, 0)]], -1).astype(np.int32)
     rain_light = 0.5 * sky[AMBIENT : AMBIENT + 3] + 0.02
-    return Exposed(light, None, depth, actor, material, rain_light)
+    return Exposed(light, depth, actor, material, rain_light)
 
 
 def camera_image(
