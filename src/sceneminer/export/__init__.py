@@ -1,0 +1,1 @@
+"""What leaves an index: pictures of clips and a report in one file."""

@@ -1,0 +1,116 @@
+"""What an index knows of a clip, without opening its log."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from sceneminer.index.errors import QueryError
+from sceneminer.index.search import Index
+from sceneminer.index.where import quote
+from sceneminer.labels.prompts import TAGS
+
+_COLUMNS = (
+    "clip_id",
+    "log_id",
+    "log_name",
+    "location",
+    "start_us",
+    "end_us",
+    "images",
+    "images_masked",
+    "risk_camera",
+    "risk_tracks",
+    "risk_tracks_agent",
+    "risk_tracks_category",
+    "risk_tracks_time_us",
+    "risk_tracks_measure",
+    "risk_tracks_value",
+    "ambiguity",
+    "rarity",
+    "hardness",
+)
+
+
+@dataclass(frozen=True)
+class ClipCard:
+    """One clip as its index has it; what is null there is None here."""
+
+    clip_id: str
+    log_id: str
+    log_name: str
+    location: str | None
+    description: str
+    start_us: int
+    end_us: int
+    log_start_us: int
+    log_end_us: int
+    images: int | None
+    images_masked: int | None
+    risk_camera: float | None
+    risk_tracks: float | None
+    agent: str | None
+    """Track behind ``risk_tracks``, with its category, the instant, and the measure that explains it."""
+    category: str | None
+    time_us: int | None
+    measure: str | None
+    value: float | None
+    ambiguity: float | None
+    rarity: float | None
+    hardness: float | None
+    tags: dict[str, float | None]
+    """Probabilities of the model."""
+    label_tags: dict[str, bool | None]
+    """What rules say of the annotations; None where they cannot know."""
+
+    @property
+    def risk(self) -> float | None:
+        return self.risk_tracks if self.risk_camera is None else self.risk_camera
+
+    @property
+    def risk_source(self) -> str | None:
+        if self.risk_camera is not None:
+            return "camera"
+        return None if self.risk_tracks is None else "tracks"
+
+    def offset_s(self, time_us: int) -> float:
+        """Seconds since the start of the log."""
+        return (time_us - self.log_start_us) / 1e6
+
+
+def read_cards(index: Index, clip_ids: Iterable[str]) -> dict[str, ClipCard]:
+    """Cards by clip id; QueryError names a clip that is not in the index."""
+    wanted = list(dict.fromkeys(clip_ids))
+    columns = [*_COLUMNS, *(f"{kind}_{tag}" for kind in ("tag", "label_tag") for tag in TAGS)]
+    rows = _by(index, "clips", "clip_id", wanted, columns)
+    missing = [clip_id for clip_id in wanted if clip_id not in rows]
+    if missing:
+        raise QueryError(f"expected the id of a clip in this index, found {missing[0]!r}")
+    log_columns = ["log_id", "description", "start_us", "end_us"]
+    logs = _by(index, "logs", "log_id", {row["log_id"] for row in rows.values()}, log_columns)
+    return {clip_id: _card(rows[clip_id], logs[rows[clip_id]["log_id"]]) for clip_id in wanted}
+
+
+def _by(index: Index, table: str, key: str, ids: Iterable[str], columns: list[str]) -> dict[str, dict[str, Any]]:
+    names = ", ".join(quote(name) for name in sorted(ids))
+    if not names:
+        return {}
+    rows = index.store.read(table, columns=columns, where=f"{key} IN ({names})").to_pylist()
+    return {row[key]: row for row in rows}
+
+
+def _card(row: dict[str, Any], log: dict[str, Any]) -> ClipCard:
+    same = ("clip_id", "log_id", "log_name", "location", "start_us", "end_us", "images", "images_masked")
+    same += ("risk_camera", "risk_tracks", "ambiguity", "rarity", "hardness")
+    return ClipCard(
+        **{name: row[name] for name in same},
+        description=log["description"] or "",
+        log_start_us=log["start_us"],
+        log_end_us=log["end_us"],
+        agent=row["risk_tracks_agent"],
+        category=row["risk_tracks_category"],
+        time_us=row["risk_tracks_time_us"],
+        measure=row["risk_tracks_measure"],
+        value=row["risk_tracks_value"],
+        tags={tag: row[f"tag_{tag}"] for tag in TAGS},
+        label_tags={tag: row[f"label_tag_{tag}"] for tag in TAGS},
+    )

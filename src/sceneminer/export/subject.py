@@ -1,0 +1,87 @@
+"""A clip with its log opened again: the instant to draw, the agents and the map around ego then."""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+from sceneminer.data.errors import DataError
+from sceneminer.data.hdmap import HdMap
+from sceneminer.data.log import Log
+from sceneminer.data.open import open_log
+from sceneminer.data.options import OpenOptions
+from sceneminer.data.track import Track
+from sceneminer.export.card import ClipCard
+from sceneminer.export.words import NOTHING_NEAR
+from sceneminer.geometry.pose import interpolate_poses
+from sceneminer.index.errors import IndexFault
+from sceneminer.index.manage import find_logs
+from sceneminer.index.search import Index
+
+MAX_GAP_US = 1_500_000
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """What is drawn of a clip."""
+
+    card: ClipCard
+    log: Log
+    instant_us: int
+    """The riskiest instant, or the middle of the clip where nobody comes close."""
+    focus: str | None
+    """Track id of the riskiest agent."""
+    tracks: tuple[Track, ...]
+    hdmap: HdMap | None
+
+
+def open_subject(index: Index, card: ClipCard) -> Subject:
+    """Open the clip's log where the index says it lies. IndexFault where it does not lie there any more."""
+    row = find_logs(index, (card.log_id,))[0]
+    log = _open(index, row)
+    risky = card.time_us is not None and (card.risk_tracks or 0.0) >= NOTHING_NEAR
+    instant = card.time_us if risky and card.time_us is not None else (card.start_us + card.end_us) // 2
+    return Subject(
+        card=card,
+        log=log,
+        instant_us=instant,
+        focus=card.agent if risky else None,
+        tracks=log.store.read_tracks() if log.has_tracks and log.has_poses else (),
+        hdmap=log.store.read_map() if log.has_map and log.has_poses else None,
+    )
+
+
+def boxes_at(track: Track, time_us: int) -> tuple[Float[ndarray, "4 4"], Float[ndarray, "3"]] | None:
+    """``world_from_box`` and size of a track at a time; None where it is absent or unseen for long."""
+    times = track.times_us
+    if not times[0] <= time_us <= times[-1]:
+        return None
+    pose, held_us = interpolate_poses(times, track.world_from_box, np.array([time_us]), max_gap_us=MAX_GAP_US)
+    if held_us[0] > 0:
+        return None
+    return pose[0], track.size_lwh_m[int(np.argmin(np.abs(times - time_us)))]
+
+
+def _open(index: Index, row: dict[str, Any]) -> Log:
+    root = Path(row["root"])
+    told = f"if it has moved, run: sceneminer index move {index.folder} OLD NEW"
+    if not root.exists():
+        raise IndexFault(f"expected the recording of {row['log_id']} under {root}, found nothing there; {told}")
+    try:
+        return open_log(root, row["log_id"], _options(json.loads(row["options"])), adapter=row["adapter"])
+    except DataError as error:
+        raise IndexFault(f"expected to open {row['log_id']} under {root} again ({error}); {told}") from error
+
+
+def _options(told: dict[str, Any]) -> OpenOptions:
+    media_root, cameras = told.get("media_root"), told.get("cameras")
+    plain = {name: told[name] for name in ("split", "fps", "sweeps") if name in told}
+    return replace(
+        OpenOptions(**plain),
+        media_root=None if media_root is None else Path(media_root),
+        cameras=None if cameras is None else tuple(cameras),
+    )
