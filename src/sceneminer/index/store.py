@@ -186,8 +186,12 @@ class Store:
 @contextmanager
 def writer_lock(folder: Path) -> Iterator[None]:
     """Hold the index for writing; WriterBusyError at once if another process does. The lock dies with its process."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".writer.lock").open("w") as handle:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".writer.lock").open("w")
+    except OSError as error:
+        raise IndexFault(f"expected a folder to write to at {folder}, found {error.strerror}") from error
+    with lock as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

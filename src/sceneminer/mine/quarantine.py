@@ -49,7 +49,10 @@ def _read(path: Path) -> list[Quarantined]:
     if not path.exists():
         return []
     lines = []
-    for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    # Not splitlines: file names may hold what Unicode takes for a line's end, and JSON does not.
+    for number, text in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
+        if not text:
+            continue
         try:
             lines.append(Quarantined(**json.loads(text)))
         except (ValueError, TypeError) as error:
@@ -59,7 +62,8 @@ def _read(path: Path) -> list[Quarantined]:
 
 def _write(path: Path, lines: list[Quarantined]) -> None:
     temporary = path.with_suffix(".jsonl.new")
-    with temporary.open("w", encoding="utf-8") as handle:
+    # A half of a surrogate pair, as broken names have it, becomes the JSON escape for it.
+    with temporary.open("w", encoding="utf-8", errors="backslashreplace") as handle:
         for line in lines:
             handle.write(json.dumps(asdict(line), ensure_ascii=False) + "\n")
         handle.flush()

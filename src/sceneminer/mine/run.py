@@ -184,7 +184,11 @@ def _commit_all(
     todo: list[Unit],
     on_progress: Callable[[Progress], None] | None,
 ) -> Counter[str]:
-    """Write units as they come, several together; what is finished is written even when interrupted."""
+    """Write units as they come, several together; what is finished is written even when interrupted.
+
+    Units leave ``waiting`` before they are written: a commit that is interrupted or fails half-way is never repeated
+    here, its rows are dropped and mined again by the next run.
+    """
     done: Counter[str] = Counter()
     total = sum(len(unit.clips) for unit in todo)
     waiting: list[UnitRows] = []
@@ -198,8 +202,9 @@ def _commit_all(
             if on_progress:
                 on_progress(Progress(seen, total, rows.unit.log.name))
             if sum(w.clips for w in waiting) >= COMMIT_CLIPS or time.monotonic() - since > COMMIT_SECONDS:
-                _commit(store, quarantine, waiting)
-                waiting, since = [], time.monotonic()
+                ready, waiting = waiting, []
+                _commit(store, quarantine, ready)
+                since = time.monotonic()
     finally:
         _commit(store, quarantine, waiting)
     return done
