@@ -53,7 +53,7 @@ def draw_mood(style: Style, environment: Environment, rng: np.random.Generator) 
     turn = 3.0 if trip == "turns" else 0.12 if trip == "fast" else 1.0
     return Mood(
         trip=trip,
-        vehicles_per_km=float(np.clip(30.0 * traffic, 4.0, 95.0)),
+        vehicles_per_km=float(np.clip(36.0 * traffic, 4.0, 110.0)),
         walkers=float(np.clip(1.5 * people, 0.1, 8.0)),
         cross=float(rng.choice([0.4, 1.2, 3.0])),
         parked=float(np.clip(style.parked_density * rng.uniform(0.5, 1.3), 0.0, 0.95)),
@@ -64,7 +64,7 @@ def draw_mood(style: Style, environment: Environment, rng: np.random.Generator) 
         pushy=float(rng.beta(1.6, 1.0)) if trip != "fast" else float(rng.beta(3.0, 1.0)),
         lead=float(rng.choice([0.3, 0.6, 0.95])),
         bikes=float(rng.choice([0.02, 0.08, 0.20])),
-        buses=float(rng.choice([0.02, 0.08, 0.16])),
+        buses=float(rng.choice([0.03, 0.10, 0.22])),
         trucks=float(rng.choice([0.03, 0.10, 0.20])),
         motorcycles=float(rng.choice([0.0, 0.02, 0.06])),
     )

@@ -116,7 +116,7 @@ def draw_traffic(
         ):
             x, y, _ = lane_pose(net, lane_id, float(at))
             category = _draw_category(lane.speed_limit_mps, lane.width_m, mood, rng)
-            space = 17.0 if category in LARGE else 11.0
+            space = 17.0 if category in LARGE else 10.0
             if np.min(np.hypot(*(places - (x, y)).T)) < space or _blocked(net, lane_id, float(at)):
                 continue
             start = _start_vehicle(net, lane_id, float(at), category, mood, rng)
