@@ -21,7 +21,7 @@ from sceneminer.index.schema import EMPTY_UNITS_SCHEMA, LOGS_SCHEMA, UNIT_TABLES
 from sceneminer.index.store import Store, writer_lock
 from sceneminer.mine.quarantine import Quarantine, Quarantined
 from sceneminer.mine.rows import UnitRows, mine_unit
-from sceneminer.mine.units import MiningPlan, Unit, units_of
+from sceneminer.mine.units import MiningPlan, Unit, units_of, without_endless
 from sceneminer.model.fingerprint import head_fingerprint, stream_fingerprint
 from sceneminer.model.scene_model import SceneModel
 from sceneminer.model.tower import NumericMode
@@ -87,7 +87,7 @@ def mine(
     or plan, CheckpointError for a model that cannot be loaded.
     """
     options, plan, folder = options or OpenOptions(), plan or MiningPlan(), Path(out)
-    found = open_logs(root, options)
+    found = without_endless(open_logs(root, options), plan)
     if not found.logs:
         why = "; ".join(f"{name}: {issue.reason}" for name, issue in found.refused[:5])
         raise DataError(f"expected at least one usable log under {root}, found none ({why or 'no log at all'})")

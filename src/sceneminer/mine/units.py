@@ -1,12 +1,17 @@
 """Units of work: at most ten minutes of one log, with an id that depends on what is mined and how, not on paths."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import groupby
 
 from sceneminer.data.clip import Clip, clips_of
+from sceneminer.data.errors import Issue
 from sceneminer.data.log import Log
+from sceneminer.data.options import LogSet
 
 UNIT_US = 600_000_000
+MAX_CLIPS = 100_000
+"""Of one log: more than a day at a stride of 1 s is not a drive but a wrong time stamp."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +49,25 @@ def units_of(log: Log, plan: MiningPlan, *, stream_fingerprint: str) -> tuple[Un
     """The units of a log, in time order."""
     clips = clips_of(log, stride_us=plan.stride_us, length_us=plan.length_us)
     units = []
-    for first_us in range(log.start_us, clips[-1].start_us + 1, UNIT_US):
-        inside = tuple(clip for clip in clips if first_us <= clip.start_us < first_us + UNIT_US)
-        last = bool(inside) and inside[-1] is clips[-1]
-        if inside:
-            end_us = log.end_us + 1 if last else first_us + UNIT_US
-            units.append(Unit(_unit_id(log, plan, stream_fingerprint, first_us), log, inside, first_us, end_us))
+    for part, group in groupby(clips, key=lambda clip: (clip.start_us - log.start_us) // UNIT_US):
+        inside, first_us = tuple(group), log.start_us + part * UNIT_US
+        end_us = log.end_us + 1 if inside[-1] is clips[-1] else first_us + UNIT_US
+        units.append(Unit(_unit_id(log, plan, stream_fingerprint, first_us), log, inside, first_us, end_us))
     return tuple(units)
+
+
+def without_endless(found: LogSet, plan: MiningPlan) -> LogSet:
+    """Logs of more than MAX_CLIPS clips are refused by name, before anything is made of each of their seconds."""
+    logs, refused = [], list(found.refused)
+    for log in found.logs:
+        clips = max(log.end_us - plan.length_us - log.start_us, 0) // plan.stride_us + 1
+        if clips <= MAX_CLIPS:
+            logs.append(log)
+            continue
+        hours = (log.end_us - log.start_us) / 3.6e9
+        reason = f"expected at most {MAX_CLIPS} clips in a log, found times over {hours:.0f} hours: {clips} clips"
+        refused.append((log.name, Issue("odd_time", log.log_id, reason)))
+    return replace(found, logs=tuple(logs), refused=tuple(refused))
 
 
 def _unit_id(log: Log, plan: MiningPlan, stream_fingerprint: str, first_us: int) -> str:
