@@ -29,6 +29,7 @@ from sceneminer.data.synth.grammar_words import (
     GROUPS,
     JAYWALKER,
     MOUNTED,
+    NOBODY,
     NOUNS,
     PLACES,
     RARE_KINDS,
@@ -189,6 +190,9 @@ def _count(kind: str, how: str, *, rng: np.random.Generator) -> Piece:
     words = NOUNS[kind].one if how == "one" else NOUNS[kind].more
     number = pick(CROWD, rng) if (kind, how) == ("person", "many") and rng.random() < 0.3 else pick(COUNTS[how], rng)
     text = f"{number} {pick([w for w in words if w != 'somebody'], rng)}"
+    if (kind, how) == ("person", "none") and rng.random() < 0.4:
+        text = pick(NOBODY, rng)
+        return Piece(frozenset({("count", kind, how)}), text, False, "", text)
     return Piece(frozenset({("count", kind, how)}), text, how != "one", "", text)
 
 

@@ -125,16 +125,25 @@ def view_facts(
     works = sum(s.share for s in sights if s.kind in ("cone", "barrier", "machine", "excavator", "worker"))
     if works * REFERENCE_PX > 70 and sum(s.kind in ("cone", "barrier") for s in sights) >= 2:
         places += ("construction zone",)
+    if _rack_pixels(drive, view) * scale > 60:
+        places += ("bicycle rack",)
     counts = count_words(sights, traces)
     return SceneFacts(sights, counts, sky_of(drive.environment), places + street_words(sights, counts))
 
 
-def street_words(sights: tuple[Sight, ...], counts: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
-    """How full the street is."""
+def _rack_pixels(drive: Drive, view: CameraView) -> int:
+    racks = [a.actor_id for a in drive.actors if a.role == "rack" or a.category == "static_object.bicycle_rack"]
+    return int(np.isin(view.actor_id, racks, kind="table").sum()) if racks else 0
+
+
+def street_words(sights: tuple[Sight, ...], counts: tuple[tuple[str, str], ...], *, dense: int = 5) -> tuple[str, ...]:
+    """How full the street is; ``dense`` are the driving vehicles that make traffic dense."""
     driving = [s for s in sights if s.kind in TRAFFIC and not {"parked", "double-parked"} & set(s.states)]
     words: list[str] = []
-    if len(driving) >= 6:
+    if len(driving) >= dense:
         words.append("dense traffic")
+        if sum("waiting" in s.states for s in driving) >= dense - 1:
+            words.append("traffic jam")
     if not driving and ("vehicle", "none") in counts:
         words.append("empty road")
     for side in ("left", "right"):

@@ -34,7 +34,7 @@ def clip_facts(drive: Drive, start_s: float, end_s: float) -> SceneFacts:
                 best[sight.actor_id] = sight
     sights = tuple(sorted(best.values(), key=lambda s: (-s.share, s.actor_id)))
     counts = count_words(sights, _near_counts(drive, times))
-    places = (*_places(drive, times), *street_words(sights, counts))
+    places = (*_places(drive, times), *street_words(sights, counts, dense=8))
     if sum(s.kind in ("cone", "barrier", "machine", "worker") for s in sights) >= 4:
         places = (*places, "construction zone")
     events = _events(drive, start_s, end_s, {a.actor_id: a for a in drive.actors})
@@ -127,8 +127,8 @@ def _ego(drive: Drive, start_s: float, end_s: float, times: ndarray) -> tuple[st
     speed = np.array([abs(ego_at(drive, t)[4]) for t in np.arange(start_s, end_s, 0.25)])
     if speed.min() > 12.5:
         words.append("driving fast")
-    if not words and speed.min() > 2.0:
-        words.append("driving on")
+    if not words and speed.min() > 1.0:
+        words.append("driving on" if speed.mean() > 4.0 else "driving slowly")
     lanes = {lane.lane_id: lane for lane in drive.town.lanes}
     if "waiting" in words:
         tick = round((0.5 * (start_s + end_s) + 1.0) / 0.05)
@@ -203,4 +203,6 @@ def _places(drive: Drive, times: ndarray) -> tuple[str, ...]:
     driven = [lanes[i] for i in dict.fromkeys(drive.ego_lane[ticks].tolist()) if i in lanes]
     if driven and all(lane.left is not None or lane.right is not None for lane in driven):
         words.append("multi-lane road")
+    if driven and all(lane.left is None and lane.right is None and lane.intersection is None for lane in driven):
+        words.append("narrow street")
     return tuple(words)

@@ -6,7 +6,7 @@ from numpy import ndarray
 
 from sceneminer.data.synth.facts_state import inside
 from sceneminer.data.synth.render import CameraView
-from sceneminer.data.synth.scene import MATERIAL_ID, Drive, Environment, Prop, ego_at
+from sceneminer.data.synth.scene import EGO_LEAD_S, MATERIAL_ID, TICK_S, Drive, Environment, Prop, ego_at
 from sceneminer.geometry.camera import Camera, project
 from sceneminer.geometry.pose import invert, pose_from_yaw, transform
 
@@ -29,7 +29,7 @@ def sky_of(sky: Environment) -> tuple[str, ...]:
     """night, dusk or day; rain, wet road, fog, overcast, sunny."""
     words = ["night" if sky.is_night else "dusk" if sky.sun_elevation_rad < np.deg2rad(5.0) else "day"]
     if sky.rain_mm_h > 0.5:
-        words.append("rain")
+        words += ["rain", "drops"] if sky.lens_dirt > 0.2 else ["rain"]
     if sky.wetness > 0.3:
         words.append("wet road")
     if sky.fog_m < 260.0:
@@ -56,8 +56,10 @@ def places_of(
     depth, material = view.depth_m[v, u], view.material_id[v, u]
     still = (depth < sight_m) & (view.actor_id[v, u] < 0)
     points = _points(camera, u[still], v[still], depth[still], town_from_camera)
-    words = _ground_words(drive, points, material[still], (x, y), depth.size)
+    light = view.rgb[v, u][still].astype(np.float32).mean(-1)
+    words = _ground_words(drive, points, material[still], light, (x, y), depth.size)
     words += _tall_words(points, material[still], depth.size, dark=sky.is_night)
+    words += _lane_words(drive, time_s) if abs(ego_from_camera[0, 2]) > 0.9 else []
     words += _prop_words(drive, time_s, view, town_from_camera, camera, sight_m)
     return tuple(dict.fromkeys(words))
 
@@ -68,26 +70,39 @@ def _points(camera: Camera, u: ndarray, v: ndarray, depth: ndarray, town_from_ca
 
 
 def _ground_words(
-    drive: Drive, points: ndarray, material: ndarray, ego_xy: tuple[float, float], total: int
+    drive: Drive, points: ndarray, material: ndarray, light: ndarray, ego_xy: tuple[float, float], total: int
 ) -> list[str]:
     town = drive.town
-    road = points[np.isin(material, _ROAD) & (points[:, 2] < 0.3)][:, :2]
-    road = road[np.hypot(*(road - ego_xy).T) < 32.0][::2]
+    on_road = np.flatnonzero(((material == _ROAD[0]) | (material == _ROAD[1])) & (points[:, 2] < 0.3))
+    on_road = on_road[np.hypot(*(points[on_road, :2] - ego_xy).T) < 32.0][::2]
+    road, paint, shine = points[on_road, :2], material[on_road] == _ROAD[1], light[on_road]
     words: list[str] = []
 
-    def share(rings: tuple[ndarray, ...], reach_m: float) -> float:
-        near = [r for r in rings if np.abs(r - ego_xy).max(1).min() < reach_m or inside(np.array([ego_xy]), r)[0]]
-        return 2 * sum(int(inside(road, ring).sum()) for ring in near) / total
+    def within(rings: tuple[ndarray, ...], reach_m: float) -> ndarray:
+        near = [r for r in rings if np.maximum(r.min(0) - ego_xy, ego_xy - r.max(0)).max() < reach_m]
+        return np.any([inside(road, ring) for ring in near], 0) if near else np.zeros(len(road), bool)
 
-    if share(town.intersections, 45.0) > 0.045:
+    if 2 * within(town.intersections, 45.0).sum() > 0.045 * total:
         words.append("intersection")
-    if share(tuple(c.polygon for c in town.crossings), 40.0) > 0.012:
-        words.append("zebra crossing")
-    if share(town.parking_lots, 60.0) > 0.03:
+    striped = within(tuple(c.polygon for c in town.crossings), 40.0)
+    if 2 * striped.sum() > 0.012 * total and (striped & paint).any() and (striped & ~paint).any():
+        bright, dark = float(shine[striped & paint].mean()), float(shine[striped & ~paint].mean())
+        if bright - dark > 12.0:
+            words.append("zebra crossing")
+    if 2 * within(town.parking_lots, 60.0).sum() > 0.03 * total:
         words.append("parking lot")
     if (material == MATERIAL_ID["grass"]).sum() / total > 0.07:
         words.append("grass")
     return words
+
+
+def _lane_words(drive: Drive, time_s: float) -> list[str]:
+    """How wide the road is that ego is on, for a camera that looks along it."""
+    tick = int(np.clip(round((time_s + EGO_LEAD_S) / TICK_S), 0, len(drive.ego_lane) - 1))
+    lane = next((lane for lane in drive.town.lanes if lane.lane_id == drive.ego_lane[tick]), None)
+    if lane is None or lane.intersection is not None:
+        return []
+    return ["narrow street"] if lane.left is None and lane.right is None else ["multi-lane road"]
 
 
 def _tall_words(points: ndarray, material: ndarray, total: int, *, dark: bool) -> list[str]:
@@ -100,6 +115,8 @@ def _tall_words(points: ndarray, material: ndarray, total: int, *, dark: bool) -
         words.append("many trees")
     walls = {name: (high & (material == number)).sum() / total for name, number in _WALLS.items()}
     windows = (high & (material == MATERIAL_ID["window"])).sum() / total
+    if dark and windows > 0.02:
+        words.append("lit windows")
     if sum(walls.values()) + windows > 0.06:
         words.append("buildings")
         best = max(walls, key=lambda name: walls[name])

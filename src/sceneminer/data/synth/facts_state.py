@@ -19,7 +19,9 @@ def states_of(drive: Drive, actor: Actor, time_s: float, ego: Float[ndarray, "5"
     if actor.category in ("vehicle.bicycle", "vehicle.motorcycle"):
         return ("riding",) if actor.rider and abs(state[4]) > 0.5 else () if actor.rider else ("parked",)
     if actor.category.startswith("vehicle."):
-        return _vehicle(actor, state, time_s, ego)
+        words = _vehicle(actor, state, time_s, ego)
+        in_lot = any(inside(state[None, :2], lot)[0] for lot in drive.town.parking_lots) if "parked" in words else True
+        return words if in_lot else (*words, "kerb")
     return ()
 
 

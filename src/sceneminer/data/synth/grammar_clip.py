@@ -9,11 +9,21 @@ from sceneminer.data.synth.grammar_words import NOUNS
 
 _EGO: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "turning left": (
-        ("turning left", "making a left turn", "turning left at a corner", "turning left onto another street"),
+        (
+            "turning left",
+            "making a left turn",
+            "turning left at a corner, so that the view swings",
+            "turning left onto another street",
+        ),
         ("turn left", "turning left", "left turn"),
     ),
     "turning right": (
-        ("turning right", "making a right turn", "turning right at a corner", "turning right onto another street"),
+        (
+            "turning right",
+            "making a right turn",
+            "turning right at a corner, so that the view swings",
+            "turning right onto another street",
+        ),
         ("turn right", "turning right", "right turn"),
     ),
     "waiting": (("waiting", "standing still", "stopped", "waiting for others to pass"), ("wait", "waiting", "stopped")),
@@ -29,7 +39,8 @@ _EGO: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("driving fast", "driving at high speed", "driven at high speed on a fast arterial road or highway"),
         ("high speed", "driving fast"),
     ),
-    "driving on": (("driving on", "driving along", "moving with traffic"), ("driving",)),
+    "driving slowly": (("driving slowly", "moving at a slow pace"), ("slow",)),
+    "driving on": (("driving straight on", "driving along", "moving on"), ("driving",)),
 }
 """As a participle, and in a list of remarks."""
 
@@ -61,7 +72,7 @@ _EVENTS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 """What an actor does: after its noun, and as a verb."""
 
 _WITH_EGO: Mapping[str, tuple[str, ...]] = {
-    "follow": ("following {a}", "driving behind {a}", "following {a} in the same lane"),
+    "follow": ("following {a}", "driving behind {a}", "following {a} ahead in the same lane"),
     "overtake": ("overtaking {a}", "moving over to overtake {a}", "passing {a}"),
     "yield_to_pedestrian": ("giving way to {a}", "waiting for {a}", "stopped for {a}"),
 }

@@ -83,6 +83,9 @@ class State:
 
 _VEHICLE = {
     "parked": State(("parked",), ("that is parked", "parked at the side"), ("is parked", "stands parked"), ("parked",)),
+    "kerb": State(
+        ("neatly parked",), ("at the kerb", "parked at the kerb"), ("is parked at the kerb",), ("parked at kerb",)
+    ),
     "moving": State(
         ("moving", "passing"),
         ("driving along", "on the move", "on the road", "in traffic"),
@@ -107,7 +110,7 @@ _VEHICLE = {
     ),
     "leading": State(
         (),
-        ("ahead in our lane", "in front of us in the same lane", "close ahead on the road"),
+        ("ahead in our lane", "in front of us in the same lane", "close ahead on the road", "seen from the back"),
         ("is ahead in our lane", "is in front of us in the same lane"),
         ("ahead in lane", "in front"),
     ),
@@ -173,6 +176,7 @@ COUNTS: Mapping[str, tuple[str, ...]] = {
     "many": ("many", "lots of", "a lot of", "a great number of"),
     "none": ("no",),
 }
+NOBODY = ("nobody on foot", "not a single person", "nobody to be seen")
 CROWD = ("a crowd of", "a whole crowd of")
 
 
@@ -209,7 +213,7 @@ SKY: Mapping[str, Setting] = {
         adverb=("by day", "in daylight", "during the day"), adjective=("daytime",), tag=("day", "daylight"), weight=0.25
     ),
     "rain": Setting(
-        adverb=("in the rain", "during a shower", "through rain", "on a rainy day"),
+        adverb=("in the rain", "during a shower", "through rain"),
         adjective=("rainy",),
         tag=("rain", "raining"),
         weight=1.5,
@@ -245,7 +249,12 @@ SKY: Mapping[str, Setting] = {
 }
 PLACES: Mapping[str, Setting] = {
     "intersection": Setting(
-        ("an intersection", "a street intersection", "a junction of two roads", "a wide crossing of streets"),
+        (
+            "an intersection",
+            "a street intersection",
+            "a junction of two roads",
+            "the middle of a wide crossing of streets",
+        ),
         (
             "at an intersection",
             "at a junction",
@@ -338,7 +347,17 @@ PLACES: Mapping[str, Setting] = {
         weight=1.8,
     ),
     "empty road": Setting(
-        ("an empty road",), ("on an empty road", "on a free road"), ("empty",), ("empty road", "no traffic"), weight=0.8
+        ("an empty road",),
+        ("on an empty road", "on a free open road"),
+        ("empty", "quiet"),
+        ("empty road", "no traffic"),
+        weight=0.8,
+    ),
+    "bicycle rack": Setting(
+        ("bicycles in a rack", "a bike rack", "parked bicycles in a bicycle rack"), (), (), ("bike rack",), weight=0.9
+    ),
+    "narrow street": Setting(
+        ("only one lane each way",), ("on a narrow street",), ("narrow",), ("narrow street",), weight=0.3
     ),
     "multi-lane road": Setting(
         ("several lanes",), ("on a multi-lane road", "on a wide road"), ("wide", "multi-lane"), ("wide road",)
@@ -351,6 +370,7 @@ GROUPS: tuple[frozenset[str], ...] = (
     ),
     frozenset({"traffic light", "red traffic light", "green traffic light", "amber traffic light"}),
     frozenset({"row of parked cars", "row of parked cars left", "row of parked cars right"}),
+    frozenset({"narrow street", "multi-lane road"}),
     frozenset({"dense traffic", "traffic jam", "empty road"}),
     frozenset({"rain", "wet road", "dry"}),
     frozenset({"night", "dusk", "day", "sunny", "overcast"}),
