@@ -31,12 +31,12 @@ from sceneminer.geometry.pose import invert, pose_from_quat, transform
 
 SIZE_HW = (64, 112)
 SEED = 5
-FULL = {"logs": 1, "seed": SEED, "split": "val", "rate": "full", "size_hw": SIZE_HW, "duration_s": 1.0}
+FULL = {"logs": 1, "seed": SEED, "split": "val", "rate": "full", "size_hw": SIZE_HW, "duration_s": 1.2}
 
 
 @pytest.fixture(scope="module")
 def full(tmp_path_factory):
-    """One log of 1 s with every sensor at its own rate."""
+    """One log of 1.2 s with every sensor at its own rate."""
     out = tmp_path_factory.mktemp("full") / "town"
     return write_dataset(out, **FULL, workers=1)
 
@@ -67,7 +67,7 @@ def seconds(tables, row):
 
 def test_the_13_tables_and_lidarseg(tables):
     assert len(TABLES) == 13
-    assert set(tables) == {*TABLES, "lidarseg"}
+    assert set(tables) == {*TABLES, "lidarseg", "captions"}
     assert all(tables.values())
 
 
@@ -139,6 +139,16 @@ def test_chains_run_in_time_order(tables, by_token):
         )
 
 
+def test_captions_name_spans_of_their_scene(tables, by_token):
+    for row in tables["captions"]:
+        assert set(row) == {"token", "scene_token", "start", "end", "text", "kind"}
+        assert row["scene_token"] in by_token["scene"]
+        assert row["text"]
+        assert seconds(tables, {"timestamp": row["start"]}) >= 0.0
+        assert row["start"] < row["end"]
+        assert seconds(tables, {"timestamp": row["end"]}) <= FULL["duration_s"]
+
+
 def channel_of(by_token, row):
     sensor = by_token["calibrated_sensor"][row["calibrated_sensor_token"]]["sensor_token"]
     return by_token["sensor"][sensor]["channel"]
@@ -149,8 +159,8 @@ def test_rates_and_keyframes_are_those_of_nuscenes(tables, by_token):
     for row in tables["sample_data"]:
         counts[channel_of(by_token, row)] += 1
         keys[channel_of(by_token, row)] += row["is_key_frame"]
-    assert counts == {channel: 20 if channel == "LIDAR_TOP" else 12 for channel in CHANNELS}
-    assert set(keys.values()) == {2} == {len(tables["sample"])}
+    assert counts == {channel: 24 if channel == "LIDAR_TOP" else 14 for channel in CHANNELS}
+    assert set(keys.values()) == {3} == {len(tables["sample"])}
 
 
 def test_cameras_fire_where_the_sweep_passes_them(tables, by_token):

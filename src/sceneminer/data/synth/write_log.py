@@ -12,6 +12,7 @@ from PIL import Image
 from sceneminer.data.log import Sensor
 from sceneminer.data.synth.annotate import Sightings, add_camera, add_lidar, annotation_tables, ego_pose
 from sceneminer.data.synth.basemap import basemap_png
+from sceneminer.data.synth.captions import clip_caption_rows
 from sceneminer.data.synth.describe import describe_drive
 from sceneminer.data.synth.drive import record_drive
 from sceneminer.data.synth.layout import build_town
@@ -223,8 +224,18 @@ def _rows(
         "sample": samples,
         "calibrated_sensor": _calibrations(job),
         **_capture_rows(job, drive, plan, names=names, samples=sample_tokens),
+        "captions": _captions(job, drive, plan.start_us),
         **annotation_tables(drive, job.key, times_s=times_s, samples=sample_tokens, sightings=sightings),
     }
+
+
+def _captions(job: LogJob, drive: Drive, start_us: int) -> list[Row]:
+    """Rows of captions.json (not a nuScenes table): spans in words; test splits have some that training lacks."""
+    rng = np.random.default_rng(seed_of("captions", job.key))
+    grammar = "held_out" if job.split in ("test", "far") else "train"
+    rows = clip_caption_rows(drive, start_us=start_us, rng=rng, grammar=grammar)
+    scene = token("scene", job.key)
+    return [{"token": token("caption", scene, i), "scene_token": scene, **row} for i, row in enumerate(rows)]
 
 
 def _calibrations(job: LogJob) -> list[Row]:
