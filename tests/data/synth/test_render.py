@@ -12,6 +12,7 @@ from sceneminer.data.synth.caster import cast
 from sceneminer.data.synth.mesh import PART
 from sceneminer.data.synth.render import Renderer, camera_image, camera_light
 from sceneminer.data.synth.scene import MATERIAL_ID, ego_at
+from sceneminer.data.synth.surface import ROWS, shade_other
 from sceneminer.geometry.box import box_corners
 from sceneminer.geometry.camera import Camera, project, unproject
 from sceneminer.geometry.pose import invert, pose_from_yaw, transform
@@ -209,6 +210,25 @@ def test_what_it_cannot_draw_is_refused(renderer: Renderer) -> None:
     elsewhere = make_drive(replace(renderer.town, name="elsewhere"))
     with pytest.raises(DataError, match="small-street"):
         snap(renderer, elsewhere)
+
+
+def test_light_is_never_negative(renderer: Renderer) -> None:
+    """Dark leaves and joints must not go below black: one such pixel would spoil a whole picture's exposure."""
+    close = Camera(160, 90, 600.0, 600.0, 79.5, 44.5)
+    for k, sky in enumerate((DAY, replace(DAY, wetness=1.0, rain_mm_h=5.0), NIGHT)):
+        drive = make_drive(renderer.town, sky)
+        for turn in np.linspace(-1.0, 1.0, 5):
+            c, s = np.cos(turn), np.sin(turn)
+            mount = FORWARD.copy()
+            mount[:3, :3] = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]) @ FORWARD[:3, :3]
+            seen = camera_light(renderer, drive, 1.0 + 0.5 * k, ego_from_camera=mount, camera=close)
+            assert np.all(np.isfinite(seen.light)) and seen.light.min() >= 0.0
+    m, rng = np.zeros(ROWS), np.random.default_rng(0)
+    for part in ("foliage", "kerb", "roof", "bricks", "bark", "cloth", "stripes", "mesh_fence"):
+        for at in rng.uniform(-50, 50, (4000, 3)):
+            m[:3] = 0.1
+            shade_other(m, PART[part], at[0], at[1], at, 5, 0.01, 4)
+            assert m[:3].min() >= 0.0, part
 
 
 def test_every_triangle_has_a_known_part(renderer: Renderer) -> None:

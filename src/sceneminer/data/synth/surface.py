@@ -213,7 +213,7 @@ def shade_other(m: np.ndarray, part: int, u: float, v: float, at: np.ndarray, se
         if near > 0.0:
             leaf = noise2(x * 13.0, z * 13.0, seed + 3) + noise2(y * 13.0, z * 13.0 + x * 5.0, seed + 4)
             tone *= 1.0 + near * 1.1 * (leaf - 1.0)
-        scale3(m, tone)
+        scale3(m, max(tone, 0.12))
     elif part == _KERB:
         joint = pulse(u, 1.0, 0.0, 0.02, f)
         scale3(m, (1.0 - 0.4 * joint) * (0.8 + 0.4 * noise2(u * 3.0, v * 9.0, 5)))
