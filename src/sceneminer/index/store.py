@@ -5,7 +5,8 @@ Filters arrive as text that ``where`` or this package wrote; nothing a user type
 
 import fcntl
 import json
-from collections.abc import Iterator
+import shutil
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -38,17 +39,25 @@ class Store:
 
     @staticmethod
     def exists(folder: Path) -> bool:
-        return (folder / "clips.lance").is_dir() and (folder / "manifest.lance").is_dir()
+        """Whether an index was made here. The manifest is its last table: an index whose making was cut short is none."""
+        return _has_versions(folder, "manifest")
 
     @classmethod
-    def create(cls, folder: Path, *, embed_dim: int) -> "Store":
-        """Empty tables in a new or empty folder; finishes what an interrupted creation left."""
+    def create(cls, folder: Path, *, embed_dim: int, manifest: dict[str, Any] | None = None) -> "Store":
+        """Empty tables and a manifest in a new or empty folder, or where an earlier creation was cut short."""
         folder.mkdir(parents=True, exist_ok=True)
         store = cls(folder)
-        for name in TABLES:
-            if not (folder / f"{name}.lance").is_dir():
-                store._db.create_table(name, schema=schema_of(name, embed_dim))
-        store.set_manifest({"format_version": FORMAT_VERSION, "embed_dim": embed_dim})
+        for name in TABLES[:-1]:
+            if _has_versions(folder, name):
+                if store.rows(name):
+                    raise IndexFault(f"expected an empty folder at {folder}, found rows of {name} without a manifest")
+                del store._open[name]
+            # Also what has no version yet, which the engine can neither open nor drop.
+            shutil.rmtree(folder / f"{name}.lance", ignore_errors=True)
+            store._db.create_table(name, schema=schema_of(name, embed_dim))
+        shutil.rmtree(folder / "manifest.lance", ignore_errors=True)
+        entries = {"format_version": FORMAT_VERSION, "embed_dim": embed_dim, **(manifest or {})}
+        store._db.create_table("manifest", data=_manifest_rows(entries))
         return store
 
     @classmethod
@@ -74,12 +83,8 @@ class Store:
         return {row["key"]: json.loads(row["value"]) for row in rows}
 
     def set_manifest(self, entries: dict[str, Any]) -> None:
-        rows = pa.table(
-            {"key": list(entries), "value": [json.dumps(v, sort_keys=True) for v in entries.values()]},
-            schema=schema_of("manifest", 0),
-        )
         merge = self._table("manifest").merge_insert("key")
-        merge.when_matched_update_all().when_not_matched_insert_all().execute(rows)
+        merge.when_matched_update_all().when_not_matched_insert_all().execute(_manifest_rows(entries))
 
     # rows
 
@@ -118,21 +123,23 @@ class Store:
 
     # units
 
-    def committed_units(self) -> set[str]:
-        units: set[str] = set()
+    def committed_units(self) -> dict[str, str]:
+        """The log of each unit that is in the index."""
+        units: dict[str, str] = {}
         for name in ("clips", "empty_units"):
-            for batch in self.iter_batches(name, columns=["unit_id"], rows=65536):
-                units.update(batch.column(0).unique().to_pylist())
+            for batch in self.iter_batches(name, columns=["unit_id", "log_id"], rows=65536):
+                pairs = pa.Table.from_batches([batch]).group_by(["unit_id", "log_id"]).aggregate([])
+                units.update(zip(pairs["unit_id"].to_pylist(), pairs["log_id"].to_pylist(), strict=True))
         return units
 
-    def drop_uncommitted(self, committed: set[str]) -> int:
+    def drop_uncommitted(self, committed: Collection[str]) -> int:
         """Remove rows of units that never reached ``clips``; returns how many."""
         dropped = 0
         for name in UNIT_TABLES:
             present: set[str] = set()
             for batch in self.iter_batches(name, columns=["unit_id"], rows=65536):
                 present.update(batch.column(0).unique().to_pylist())
-            for unit in sorted(present - committed):
+            for unit in sorted(present.difference(committed)):
                 dropped += self.delete(name, f"unit_id = '{unit}'")
         return dropped
 
@@ -181,6 +188,15 @@ class Store:
         else:
             table.create_index("embedding", config=IvfSq(distance_type="cosine"))
         return True
+
+
+def _has_versions(folder: Path, table: str) -> bool:
+    return any((folder / f"{table}.lance" / "_versions").glob("*.manifest"))
+
+
+def _manifest_rows(entries: dict[str, Any]) -> pa.Table:
+    values = [json.dumps(value, sort_keys=True) for value in entries.values()]
+    return pa.table({"key": list(entries), "value": values}, schema=schema_of("manifest", 0))
 
 
 @contextmanager

@@ -100,11 +100,17 @@ def mine(
             [(line.log_id, "") for line in quarantine.lines if line.what == "log"],
             [*_other_roots(quarantine, found), *_refused(found)],
         )
+        units = [unit for log in found.logs for unit in units_of(log, plan, stream_fingerprint=fingerprint)]
+        outdated = _outdated(store, units)
         if retry_quarantined:
-            _forget_units(store, quarantine.units())
+            # Only what this run can mine again: other roots may lie elsewhere today.
+            again = quarantine.units() & {unit.unit_id for unit in units}
+            _forget_units(store, again | outdated.keys())
+            quarantine.replace([(log_id, unit) for unit, log_id in outdated.items()], [])
+        elif outdated:
+            raise IndexFault(_changed(sorted(set(outdated.values()))))
         committed = store.committed_units()
         store.drop_uncommitted(committed)
-        units = [unit for log in found.logs for unit in units_of(log, plan, stream_fingerprint=fingerprint)]
         store.upsert("logs", "log_id", _log_rows(found.logs, Path(root), options))
         todo = [unit for unit in units if unit.unit_id not in committed]
         run = executor or run_here
@@ -137,10 +143,9 @@ def _load(model: str | Path | SceneModel, precision: NumericMode | None, plan: M
 
 def _open_or_create(folder: Path, model: SceneModel, source: str, fingerprint: str, plan: MiningPlan) -> Store:
     mining = {key: value for key, value in asdict(plan).items() if key != "cameras"}
-    if not Store.exists(folder) or "model" not in Store.open(folder).manifest():
+    if not Store.exists(folder):
         if folder.exists() and any(p.name not in _OURS and p.suffix != ".lance" for p in folder.iterdir()):
             raise IndexFault(f"expected an index or an empty folder at {folder}, found other files there")
-        store = Store.create(folder, embed_dim=model.tower.embed_dim)
         heads = {name: head_fingerprint(head) for name, head in model.heads.items()}
         described = {
             "source": source,
@@ -149,8 +154,8 @@ def _open_or_create(folder: Path, model: SceneModel, source: str, fingerprint: s
             "precision": model.config.numeric_mode,
             "stream_fingerprint": fingerprint,
         }
-        store.set_manifest({"model": described, "mining": mining, "columns": _provenance(heads)})
-        return store
+        manifest = {"model": described, "mining": mining, "columns": _provenance(heads)}
+        return Store.create(folder, embed_dim=model.tower.embed_dim, manifest=manifest)
     store = Store.open(folder)
     manifest = store.manifest()
     if manifest["model"]["stream_fingerprint"] != fingerprint:
@@ -223,6 +228,20 @@ def _commit(store: Store, quarantine: Quarantine, units: list[UnitRows]) -> None
     empty = [{"unit_id": r.unit.unit_id, "log_id": r.unit.log.log_id} for r in units if r.clips == 0]
     store.append("empty_units", pa.Table.from_pylist(empty, schema=EMPTY_UNITS_SCHEMA))
     store.append("clips", pa.concat_tables([rows.tables["clips"] for rows in units]))
+
+
+def _outdated(store: Store, units: list[Unit]) -> dict[str, str]:
+    """Units in the index, with their log, of logs that have since been given other cameras or times."""
+    logs, ids = {unit.log.log_id for unit in units}, {unit.unit_id for unit in units}
+    return {unit: log for unit, log in store.committed_units().items() if log in logs and unit not in ids}
+
+
+def _changed(log_ids: list[str]) -> str:
+    named = ", ".join(log_ids[:3]) + (f" and {len(log_ids) - 3} more" if len(log_ids) > 3 else "")
+    return (
+        f"expected the cameras and times that the index has of {named}, found others: mine into another folder, "
+        "or replace what is there by --retry-quarantined"
+    )
 
 
 def _forget_units(store: Store, units: set[str]) -> None:
