@@ -12,8 +12,8 @@ from shapely.geometry.base import BaseGeometry
 from sceneminer.data.hdmap import HdMap
 from sceneminer.data.track import AgentStates, states_at
 from sceneminer.export.panel import GROUP_NAMES, LIGHT, Colour, Palette, Panel, colour_of, group_of
-from sceneminer.export.subject import Subject
-from sceneminer.export.words import NOTHING_NEAR, category_words, measure_words
+from sceneminer.export.subject import Subject, agents_at_us
+from sceneminer.export.words import category_words, measure_words
 from sceneminer.geometry.box import footprint
 from sceneminer.geometry.pose import invert, pose_from_yaw, yaw_of
 from sceneminer.labels.ego import EGO_SIZE
@@ -64,7 +64,7 @@ def draw_bev(
     """
     if not subject.log.has_poses:
         raise ValueError(f"expected a log with ego poses, found none in {subject.log.log_id}")
-    instant = subject.instant_us
+    instant = agents_at_us(subject)
     ego = subject.log.poses_at(np.array([instant]))[0][0]
     world_from_ego = pose_from_yaw(ego[0, 3], ego[1, 3], float(yaw_of(ego)))
     back = np.arange(round(TRAIL_S / TRAIL_STEP_S), -1, -1)
@@ -259,7 +259,7 @@ def _say_missing(panel: Panel, subject: Subject, palette: Palette) -> None:
         panel.text(
             (10, 10), f"the log has no {' and no '.join(missing)}", palette.faint, size_px=13, halo=palette.ground
         )
-    elif (subject.card.risk_tracks or 0.0) < NOTHING_NEAR:
+    elif not subject.card.explained:
         panel.text((10, 10), "nobody comes close", palette.faint, size_px=13, halo=palette.ground)
 
 

@@ -68,6 +68,32 @@ def draw_cameras(subject: Subject, tiles: Mapping[str, Tile], *, palette: Palett
     return sheet
 
 
+def draw_best_camera(subject: Subject, size: tuple[int, int], *, palette: Palette = LIGHT) -> Image.Image | None:
+    """The camera that shows the riskiest agent largest, or else one that looks ahead; None where no image is near."""
+    frame = frame_at(subject.log, subject.instant_us, sensors=subject.log.cameras(), tolerance_us=TOLERANCE_US)
+    seen = {name: m for name, m in frame.measurements.items() if m.valid}
+    if not seen:
+        return None
+    best = max(seen, key=lambda name: (_shown_share(subject, seen[name]), "FRONT" in name.upper(), -len(name)))
+    aspect = _aspect(subject.log)
+    width = min(size[0], round(size[1] * aspect))
+    return _draw_camera(subject, best, seen[best], Tile(0, 0, width, round(width / aspect)), palette)
+
+
+def _shown_share(subject: Subject, seen: Measurement) -> float:
+    """The share of an image that the riskiest agent's box covers."""
+    track = next((t for t in subject.tracks if t.track_id == subject.focus), None)
+    box = None if track is None else boxes_at(track, seen.time_us)
+    if box is None or seen.sensor is None or seen.world_from_ego is None or seen.sensor.camera is None:
+        return 0.0
+    lines = box_lines(seen.sensor, seen.world_from_ego, *box)
+    if not lines:
+        return 0.0
+    size = np.array([seen.sensor.camera.width_px, seen.sensor.camera.height_px])
+    points = np.clip(np.concatenate(lines), 0, size)
+    return float(np.prod((points.max(0) - points.min(0)) / size))
+
+
 def box_lines(
     sensor: Sensor,
     world_from_ego: Float[ndarray, "4 4"],

@@ -29,6 +29,8 @@ _COLUMNS = (
     "rarity",
     "hardness",
 )
+NOTHING_NEAR = 0.005
+"""Below this a risk is said to be nothing, and needs no explanation."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,12 @@ class ClipCard:
         if self.risk_camera is not None:
             return "camera"
         return None if self.risk_tracks is None else "tracks"
+
+    @property
+    def explained(self) -> bool:
+        """Whether there is an agent, an instant and a measure worth naming."""
+        known = self.agent is not None and self.time_us is not None and self.measure is not None
+        return known and (self.risk_tracks or 0.0) >= NOTHING_NEAR
 
     def offset_s(self, time_us: int) -> float:
         """Seconds since the start of the log."""

@@ -89,7 +89,7 @@ def _header(subject: Subject, width: int, palette: Palette) -> Image.Image:
     panel = Panel(width, HEADER_PX, palette.page)
     span = f"{card.offset_s(card.start_us):.1f} to {card.offset_s(card.end_us):.1f} s"
     panel.text((0, 0), shortened(f"{card.log_name}   {span}", 26, width), palette.ink, size_px=26)
-    place = "  ".join(part for part in (card.location, subject.log.dataset, card.clip_id) if part)
+    place = ", ".join(part for part in (card.location, subject.log.dataset, card.clip_id) if part)
     panel.text((0, 34), shortened(place, 14, width), palette.faint, size_px=14)
     if card.description:
         panel.text((0, 54), shortened(card.description, 15, width), palette.faint, size_px=15)

@@ -16,13 +16,14 @@ from sceneminer.data.open import open_log
 from sceneminer.data.options import OpenOptions
 from sceneminer.data.track import Track
 from sceneminer.export.card import ClipCard
-from sceneminer.export.words import NOTHING_NEAR
 from sceneminer.geometry.pose import interpolate_poses
 from sceneminer.index.errors import IndexFault
 from sceneminer.index.manage import find_logs
 from sceneminer.index.search import Index
 
 MAX_GAP_US = 1_500_000
+HELD_US = 60_000
+"""A box is held this long beyond its track: cameras fire up to a sweep before or after the time of annotations."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,25 +44,34 @@ def open_subject(index: Index, card: ClipCard) -> Subject:
     """Open the clip's log where the index says it lies. IndexFault where it does not lie there any more."""
     row = find_logs(index, (card.log_id,))[0]
     log = _open(index, row)
-    risky = card.time_us is not None and (card.risk_tracks or 0.0) >= NOTHING_NEAR
-    instant = card.time_us if risky and card.time_us is not None else (card.start_us + card.end_us) // 2
+    middle = (card.start_us + card.end_us) // 2
     return Subject(
         card=card,
         log=log,
-        instant_us=instant,
-        focus=card.agent if risky else None,
+        instant_us=card.time_us if card.explained and card.time_us is not None else middle,
+        focus=card.agent if card.explained else None,
         tracks=log.store.read_tracks() if log.has_tracks and log.has_poses else (),
         hdmap=log.store.read_map() if log.has_map and log.has_poses else None,
     )
 
 
+def agents_at_us(subject: Subject) -> int:
+    """The instant, or the nearest time that has annotations where the instant lies just beyond all of them."""
+    if not subject.tracks:
+        return subject.instant_us
+    first = min(int(track.times_us[0]) for track in subject.tracks)
+    last = max(int(track.times_us[-1]) for track in subject.tracks)
+    nearest = min(max(subject.instant_us, first), last)
+    return nearest if abs(nearest - subject.instant_us) <= HELD_US else subject.instant_us
+
+
 def boxes_at(track: Track, time_us: int) -> tuple[Float[ndarray, "4 4"], Float[ndarray, "3"]] | None:
     """``world_from_box`` and size of a track at a time; None where it is absent or unseen for long."""
     times = track.times_us
-    if not times[0] <= time_us <= times[-1]:
+    if not times[0] - HELD_US <= time_us <= times[-1] + HELD_US:
         return None
     pose, held_us = interpolate_poses(times, track.world_from_box, np.array([time_us]), max_gap_us=MAX_GAP_US)
-    if held_us[0] > 0:
+    if held_us[0] > HELD_US:
         return None
     return pose[0], track.size_lwh_m[int(np.argmin(np.abs(times - time_us)))]
 

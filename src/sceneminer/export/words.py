@@ -2,8 +2,6 @@
 
 from sceneminer.export.card import ClipCard
 
-NOTHING_NEAR = 0.005
-"""Below this a risk is said to be nothing, and needs no explanation."""
 SHOWN_FROM = 0.5
 """A tag of at least this probability is shown."""
 
@@ -42,8 +40,10 @@ def risk_words(card: ClipCard) -> str:
 
 def why_words(card: ClipCard) -> str:
     """Who, when and which measure is behind the tracks' risk; empty where nobody is."""
-    if card.risk_tracks is None or card.measure is None or card.time_us is None or card.risk_tracks < NOTHING_NEAR:
-        return "" if card.risk_tracks is None else "nobody comes close"
+    if card.risk_tracks is None:
+        return ""
+    if not card.explained or card.measure is None or card.time_us is None:
+        return "nobody comes close"
     return (
         f"{category_words(card.category)}, {measure_words(card.measure, card.value)}, "
         f"at {card.offset_s(card.time_us):.1f} s"
