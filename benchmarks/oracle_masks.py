@@ -77,6 +77,9 @@ def _grid(town: Town, center_m: tuple[float, float], angle_deg: float, *, shift_
 
 
 def _within(geometry: shapely.Geometry, points: ndarray, reach_m: float) -> ndarray:
+    low, high = points.min((0, 1)) - 5.0, points.max((0, 1)) + 5.0
+    geometry = shapely.clip_by_rect(geometry, *low, *high)
+    shapely.prepare(geometry)
     near = shapely.dwithin(geometry, shapely.points(points.reshape(-1, 2)), reach_m)
     return near.reshape(points.shape[:2])
 
