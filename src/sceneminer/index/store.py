@@ -39,7 +39,7 @@ class Store:
 
     @staticmethod
     def exists(folder: Path) -> bool:
-        """Whether an index was made here. The manifest is its last table: an index whose making was cut short is none."""
+        """Whether an index was made here. The manifest is its last table: one that was cut short has none."""
         return _has_versions(folder, "manifest")
 
     @classmethod

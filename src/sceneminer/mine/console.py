@@ -38,12 +38,18 @@ def mine_with_progress(
 ) -> int:
     """Mine, show how far it is, say what was masked or quarantined; returns the exit code."""
     console = Console(stderr=True, highlight=False)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _Rate(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=console, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task("opening", total=None)
 
         def show(where: Where) -> None:
-            bar.update(task, description=where.log, completed=where.clips_done, total=where.clips_total)
+            bar.update(task, description=one_line(where.log), completed=where.clips_done, total=where.clips_total)
 
         report = mine(
             root,
@@ -60,27 +66,35 @@ def mine_with_progress(
     return report.exit_code
 
 
+def one_line(text: str) -> str:
+    """Names as others wrote them, without what would move the cursor."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
 def print_report(report: MineReport, out: Path, console: Console) -> None:
     """What was done, and by name what was not."""
+
+    def say(text: str) -> None:
+        console.print(one_line(text), markup=False)
+
     again = f", {report.units_already} of {report.units} units were there already" if report.units_already else ""
-    console.print(f"mined {report.clips} clips from {report.images} images of {report.logs} logs{again}")
-    console.print(f"{out} now has {report.index_clips} clips", markup=False)
+    say(f"mined {report.clips} clips from {report.images} images of {report.logs} logs{again}")
+    say(f"{out} now has {report.index_clips} clips")
     for name, issue in report.logs_refused[:NAMED]:
-        console.print(f"refused log {name}: {issue.subject}: {issue.reason}", markup=False)
+        say(f"refused log {name}: {issue.subject}: {issue.reason}")
     for name, issue in report.issues[:NAMED]:
         where = f"{name}: " if name else ""
         count = f" ({issue.count} times)" if issue.count > 1 else ""
-        console.print(f"{where}{issue.kind} {issue.subject}: {issue.reason}{count}", markup=False)
+        say(f"{where}{issue.kind} {issue.subject}: {issue.reason}{count}")
     if len(report.issues) > NAMED:
         kinds = Counter(issue.kind for _, issue in report.issues[NAMED:])
-        console.print("and " + ", ".join(f"{n} more {kind}" for kind, n in sorted(kinds.items())), markup=False)
+        say("and " + ", ".join(f"{n} more {kind}" for kind, n in sorted(kinds.items())))
     if not (report.images_masked or report.clips_quarantined or report.logs_refused):
         return
     lines = sorted(Quarantine(out).lines)
     for line in [line for line in lines if line.what == "image"][:NAMED]:
-        console.print(f"masked {line.subject}: {line.reason}", markup=False)
-    console.print(
+        say(f"masked {line.subject}: {line.reason}")
+    say(
         f"{report.images_masked} images masked, {report.clips_quarantined} clips and {len(report.logs_refused)} logs "
-        f"quarantined; all are named in {out / 'quarantine.jsonl'}",
-        markup=False,
+        f"quarantined; all are named in {out / 'quarantine.jsonl'}"
     )

@@ -12,7 +12,8 @@ from sceneminer.data.log import Log
 from sceneminer.data.media import resize_image
 from sceneminer.model.tower import Tower
 
-LOOK_AHEAD = 24
+LOOK_AHEAD = 64
+"""Images at the tower's size: more than a group of frames takes at once, so that decoders work while the model does."""
 ImageKey = tuple[str, int]
 """(camera, row of its Series)"""
 Decoded = UInt8[ndarray, "h w 3"] | Issue

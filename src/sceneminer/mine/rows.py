@@ -1,6 +1,7 @@
 """A mined unit as rows of the index's tables."""
 
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,9 +36,18 @@ class UnitRows:
 
 
 def mine_unit(
-    unit: Unit, model: SceneModel, plan: MiningPlan, *, stream_fingerprint: str, workers: int = 2
+    unit: Unit,
+    model: SceneModel,
+    plan: MiningPlan,
+    *,
+    stream_fingerprint: str,
+    workers: int = 2,
+    on_clip: Callable[[Clip], None] | None = None,
 ) -> UnitRows:
-    """Mine one unit; the same rows whatever ran before it, on one machine type and numeric mode."""
+    """Mine one unit; the same rows whatever ran before it, on one machine type and numeric mode.
+
+    ``on_clip`` is called for each clip as it is done, quarantined or not.
+    """
     tracks = track_signals(unit)
     signals = (
         mine_clips(model, unit, min_cameras=plan.min_cameras, workers=workers)
@@ -50,6 +60,8 @@ def mine_unit(
     quarantined: dict[Quarantined, None] = {}
     images: set[tuple[str, int]] = set()
     for found, known in zip(signals, tracks.clips, strict=True):
+        if on_clip:
+            on_clip(found.clip)
         images.update(found.listed)
         for line in _masked(unit, found):
             quarantined[line] = None

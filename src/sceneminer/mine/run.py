@@ -1,16 +1,19 @@
 """Mining a root into an index: plan units, skip what is committed, run the rest here, commit together, refresh."""
 
+import copy
 import json
 import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from sceneminer.data.clip import Clip
 from sceneminer.data.errors import DataError, Issue
 from sceneminer.data.log import Log
 from sceneminer.data.open import open_logs
@@ -113,24 +116,52 @@ def mine(
         store.drop_uncommitted(committed)
         store.upsert("logs", "log_id", _log_rows(found.logs, Path(root), options))
         todo = [unit for unit in units if unit.unit_id not in committed]
-        run = executor or run_here
-        done = _commit_all(run(todo, scene_model, plan, fingerprint, workers), store, quarantine, todo, on_progress)
+        watch = _Watch(todo, on_progress)
+        run = executor or partial(run_here, on_clip=watch.clip)
+        done = _commit_all(run(todo, scene_model, plan, fingerprint, workers), store, quarantine, watch)
         refresh_hardness(store)
         store.optimize()
         return _report(found, units, todo, done, quarantine, store)
 
 
 def run_here(
-    units: list[Unit], model: SceneModel, plan: MiningPlan, fingerprint: str, workers: int
+    units: list[Unit],
+    model: SceneModel,
+    plan: MiningPlan,
+    fingerprint: str,
+    workers: int,
+    on_clip: Callable[[Clip], None] | None = None,
 ) -> Iterator[UnitRows]:
     """The local executor: units one after another in this process, decode threads ahead of the model."""
     for unit in units:
-        yield mine_unit(unit, model, plan, stream_fingerprint=fingerprint, workers=workers)
+        yield mine_unit(unit, model, plan, stream_fingerprint=fingerprint, workers=workers, on_clip=on_clip)
+
+
+class _Watch:
+    """Counts clips for whoever shows progress: each as it is done where the executor says so, else unit by unit."""
+
+    def __init__(self, todo: list[Unit], on_progress: Callable[[Progress], None] | None):
+        self.on_progress, self.total = on_progress, sum(len(unit.clips) for unit in todo)
+        self.names = {unit.log.log_id: unit.log.name for unit in todo}
+        self.before, self.within = 0, 0
+
+    def clip(self, clip: Clip) -> None:
+        self.within += 1
+        self._show(self.names[clip.log_id])
+
+    def unit(self, unit: Unit) -> None:
+        self.before, self.within = self.before + len(unit.clips), 0
+        self._show(unit.log.name)
+
+    def _show(self, name: str) -> None:
+        if self.on_progress:
+            self.on_progress(Progress(self.before + self.within, self.total, name))
 
 
 def _load(model: str | Path | SceneModel, precision: NumericMode | None, plan: MiningPlan) -> tuple[SceneModel, str]:
     if isinstance(model, SceneModel):
-        loaded, source = model, str(getattr(model.tower, "folder", model.tower.name))
+        # A shallow copy: the plan sets the spacing of frames, and the caller's model keeps its own.
+        loaded, source = copy.copy(model), str(getattr(model.tower, "folder", model.tower.name))
     else:
         folder = resolve_model(model)
         loaded = SceneModel.from_pretrained(folder, numeric_mode=precision)
@@ -186,8 +217,7 @@ def _commit_all(
     results: Iterator[UnitRows],
     store: Store,
     quarantine: Quarantine,
-    todo: list[Unit],
-    on_progress: Callable[[Progress], None] | None,
+    watch: _Watch,
 ) -> Counter[str]:
     """Write units as they come, several together; what is finished is written even when interrupted.
 
@@ -195,17 +225,13 @@ def _commit_all(
     here, its rows are dropped and mined again by the next run.
     """
     done: Counter[str] = Counter()
-    total = sum(len(unit.clips) for unit in todo)
     waiting: list[UnitRows] = []
     since = time.monotonic()
-    seen = 0
     try:
         for rows in results:
             waiting.append(rows)
-            seen += len(rows.unit.clips)
             done.update(units=1, clips=rows.clips, images=rows.images)
-            if on_progress:
-                on_progress(Progress(seen, total, rows.unit.log.name))
+            watch.unit(rows.unit)
             if sum(w.clips for w in waiting) >= COMMIT_CLIPS or time.monotonic() - since > COMMIT_SECONDS:
                 ready, waiting = waiting, []
                 _commit(store, quarantine, ready)

@@ -16,6 +16,7 @@ from torch import Tensor
 from sceneminer.data.clip import Clip
 from sceneminer.data.errors import Issue
 from sceneminer.data.frame import Frame, iter_frames
+from sceneminer.data.log import Log
 from sceneminer.mine.decode import Decoded, ImageKey, iter_images
 from sceneminer.mine.units import Unit
 from sceneminer.model.geometry import ego_motion, sample_points, token_rays
@@ -70,6 +71,8 @@ class _Seen:
 class _Window:
     """What is still needed of the frames behind us."""
 
+    shapes: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """At the tower's input, of each camera's latest image."""
     features: dict[ImageKey, _Features] = field(default_factory=dict)
     issues: dict[ImageKey, Issue] = field(default_factory=dict)
     frames: dict[int, _Seen] = field(default_factory=dict)
@@ -93,7 +96,7 @@ def mine_clips(model: SceneModel, unit: Unit, *, min_cameras: int, workers: int)
         group = range(first, min(first + GROUP_FRAMES, len(frames)))
         wanted = dict.fromkeys(key for g in group for key in keys[g] if key is not None)
         new = [key for key in wanted if key not in window.features and key not in window.issues]
-        _encode(model, new, images, window)
+        _encode(model, unit.log, new, images, window)
         for g in group:
             window.frames[frames[g].time_us] = _see(model, frames[g], keys[g], cameras, window)
             for key in keys[g]:
@@ -118,24 +121,22 @@ def _key(frame: Frame, camera: str) -> ImageKey | None:
 
 
 def _encode(
-    model: SceneModel, keys: list[ImageKey], images: Iterator[tuple[ImageKey, Decoded]], window: _Window
+    model: SceneModel, log: Log, keys: list[ImageKey], images: Iterator[tuple[ImageKey, Decoded]], window: _Window
 ) -> None:
     """Pull these images from the decoders and run them through the tower, shape by shape, in full batches."""
-    shapes: dict[tuple[int, int], list[tuple[ImageKey, ndarray | None]]] = {}
-    broken: list[ImageKey] = []
+    decoded: dict[ImageKey, ndarray | None] = {}
     for key in keys:
         got, image = next(images)
         assert got == key, "images arrive in the order asked for"
         if isinstance(image, Issue):
-            window.issues[key] = image
-            broken.append(key)
+            window.issues[key], decoded[key] = image, None
         else:
-            shapes.setdefault(image.shape[:2], []).append((key, image))
-    if not shapes:
-        return
-    # A broken image's shape is unknown: it holds its place in the most common one.
-    shape = max(shapes, key=lambda s: (len(shapes[s]), s))
-    shapes[shape] = sorted(shapes[shape] + [(key, None) for key in broken], key=lambda entry: keys.index(entry[0]))
+            window.shapes[key[0]], decoded[key] = image.shape[:2], image
+    shapes: dict[tuple[int, int], list[tuple[ImageKey, ndarray | None]]] = {}
+    for key, image in decoded.items():
+        shape = _broken_shape(model, log, key, window) if image is None else image.shape[:2]
+        if shape is not None:
+            shapes.setdefault(shape, []).append((key, image))
     for (height, width), entries in sorted(shapes.items()):
         for first in range(0, len(entries), IMAGE_BATCH):
             part = entries[first : first + IMAGE_BATCH]
@@ -148,6 +149,18 @@ def _encode(
             for row, (key, image) in enumerate(part):
                 if image is not None:
                     window.features[key] = _Features(out.embeddings[row], pooled[row], out.patches[row], image)
+
+
+def _broken_shape(model: SceneModel, log: Log, key: ImageKey, window: _Window) -> tuple[int, int] | None:
+    """Where a broken image holds its place: the shape it was to have, by its calibration or its camera's other images.
+
+    None where nothing of this camera has been seen.
+    """
+    camera, i = key
+    calibration = log.series[camera].sensor(i).camera
+    if calibration is None:
+        return window.shapes.get(camera)
+    return model.tower.input_size(calibration.width_px, calibration.height_px)
 
 
 def _see(
