@@ -204,7 +204,7 @@ def _may_matter(p: Posed, view: Float[ndarray, "3 4"], origin: Float[ndarray, "3
         return True
     centre = p.state[:3] + np.array([0, 0, h / 2])
     x, _, z = view[:, :3] @ centre + view[:, 3]
-    return z > -radius and abs(x) < 2.0 * z + 3 * radius
+    return bool(z > -radius and abs(x) < 2.0 * z + 3 * radius)
 
 
 def _near_first(spans: ndarray, scenery: Scenery, origin: ndarray) -> ndarray:
