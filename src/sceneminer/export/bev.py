@@ -11,7 +11,7 @@ from shapely.geometry.base import BaseGeometry
 
 from sceneminer.data.hdmap import HdMap
 from sceneminer.data.track import AgentStates, states_at
-from sceneminer.export.panel import GROUP_NAMES, LIGHT, Colour, Palette, Panel, colour_of, group_of
+from sceneminer.export.panel import GROUP_NAMES, LIGHT, Colour, Palette, Panel, colour_of, group_of, text_width
 from sceneminer.export.subject import Subject, agents_at_us
 from sceneminer.export.words import category_words, measure_words
 from sceneminer.geometry.box import footprint
@@ -234,12 +234,17 @@ def _label_focus(
     center = _to_ego(world_from_ego, np.array([[agents.x_m[a, -1], agents.y_m[a, -1]]]))[0]
     x, y = view.pixels(center)
     gap = max(0.75 * float(agents.length_m[a, -1]) * view.px_per_m, 11.0) + 8
-    left = x > 0.6 * view.width_px
-    at = (float(x - gap if left else x + gap), float(y))
+    size_px = 13 if view.width_px >= 400 else 12
     words = f"{category_words(card.category)}: {measure_words(card.measure, card.value)}"
-    panel.text(
-        at, words, (255, 255, 255), size_px=13, anchor="rm" if left else "lm", behind=(*palette.highlight[:3], 235)
-    )
+    need = gap + text_width(words, size_px) + 8
+    if x + need < view.width_px:
+        at, anchor = (float(x + gap), float(y)), "lm"
+    elif x - need > 0:
+        at, anchor = (float(x - gap), float(y)), "rm"
+    else:
+        above = y < view.origin[1]
+        at, anchor = (float(x), float(y - gap if above else y + gap)), "mb" if above else "ma"
+    panel.text(at, words, (255, 255, 255), size_px=size_px, anchor=anchor, behind=(*palette.highlight[:3], 235))
 
 
 def _draw_scale(panel: Panel, view: BevView, palette: Palette) -> None:

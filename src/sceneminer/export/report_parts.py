@@ -54,12 +54,12 @@ def hard_card(index: Index, hit: Hit, card: ClipCard, thumb: bytes | None) -> Ht
     shot = pictures.shot or (image_uri(thumb, "jpeg") if thumb else None)
     left = tag("img", src=shot, alt="camera at the riskiest instant") if shot else tag("div", "no image", class_="none")
     line = read_timeline(index, card)
-    facts = (*_facts(hit, card), _parts(index, card), sparkline(line, card))
     return tag(
         "article",
         tag("div", left, class_="shot"),
         tag("div", _bev(pictures), class_="bev"),
-        tag("div", *facts, class_="body"),
+        tag("div", *_facts(hit, card), _parts(index, card), class_="body"),
+        tag("div", sparkline(line, card), class_="spark"),
         class_="card hard",
     )
 

@@ -40,11 +40,13 @@ overflow:hidden}
 .tag i{font-style:normal;color:var(--faint);font-variant-numeric:tabular-nums}
 .label{background:none;box-shadow:inset 0 0 0 1px var(--line)}
 .id{color:var(--faint);margin-top:auto}
-.hard{display:grid;grid-template-columns:minmax(0,1.72fr) minmax(0,1fr) minmax(0,1.35fr);margin-bottom:16px}
+.hard{display:grid;grid-template-columns:minmax(0,1.76fr) minmax(0,1fr) minmax(0,1.5fr);margin-bottom:16px}
 .hard>*{min-width:0}
 .hard .shot img,.hard .bev img{width:100%;height:auto;display:block}
-.hard .shot,.hard .bev{align-self:start}
-.hard .none{width:100%}
+.hard .shot:has(img),.hard .bev{align-self:start}
+.hard .none{width:100%;height:100%}
+.hard .body{grid-column:3;grid-row:1/3}
+.spark{grid-column:1/3;padding:8px 12px;align-self:end}
 .parts{display:grid;grid-template-columns:auto 1fr auto;gap:4px 10px;align-items:center;font-size:13px}
 .bar{height:8px;border-radius:4px;background:var(--fill);overflow:hidden}
 .bar i{display:block;height:100%;background:var(--accent)}
@@ -67,9 +69,11 @@ summary{cursor:pointer;color:var(--accent)}
 dl{display:grid;grid-template-columns:minmax(120px,190px) 1fr;gap:5px 16px;margin:8px 0;font-size:14px}
 dt{color:var(--faint)}
 dd{margin:0}
-@media (max-width:900px){.hard{grid-template-columns:1.72fr 1fr}.hard .body{grid-column:1/-1}}
+@media (max-width:900px){.hard{grid-template-columns:1.76fr 1fr}
+.hard .body{grid-column:1/-1;grid-row:3}}
 @media (max-width:560px){main{padding:18px 12px 40px}h1{font-size:23px}.stats{grid-template-columns:1fr 1fr}
-.hits{grid-template-columns:1fr}.hard{grid-template-columns:1fr}dl{grid-template-columns:1fr;gap:0}dd{margin:0 0 8px}
+.hits{grid-template-columns:1fr}.hard{grid-template-columns:1fr}.hard .body,.spark{grid-column:1;grid-row:auto}
+dl{grid-template-columns:1fr;gap:0}dd{margin:0 0 8px}
 th,td{padding:6px 8px}table.prevalence .wide{display:none}}
 @media print{body{background:#fff}.card,.hard{break-inside:avoid}}
 """
