@@ -1,5 +1,5 @@
 PY := .venv/bin/python
-.PHONY: setup demo test check docs oracle clean
+.PHONY: setup demo test check oracle clean
 
 setup: .venv/.installed
 
@@ -21,3 +21,15 @@ check: setup
 
 clean:
 	rm -rf .venv .venv-oracle out runs
+
+.venv-oracle/.installed: requirements-oracle.txt
+	python3 -m venv .venv-oracle
+	.venv-oracle/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-oracle.txt
+	touch $@
+
+# The official devkit opens a town, renders a sample and rasterises its map; compared with ours.
+oracle: setup .venv-oracle/.installed
+	rm -rf out/oracle out/oracle-masks
+	$(PY) -m sceneminer synth out/oracle --logs 2 --seed 7 --split val
+	$(PY) benchmarks/oracle_masks.py out/oracle out/oracle-masks
+	.venv-oracle/bin/python benchmarks/oracle_devkit.py out/oracle out/oracle-masks

@@ -41,9 +41,9 @@ class TownFigures:
 def town_figures(logs: Iterable[Log]) -> TownFigures:
     """Tags and risk of every clip of some Logs."""
     count = clips_seen = 0
-    held = {tag: 0 for tag in TAGS}
-    known = {tag: 0 for tag in TAGS}
-    logs_with = {tag: 0 for tag in TAGS}
+    held = dict.fromkeys(TAGS, 0)
+    known = dict.fromkeys(TAGS, 0)
+    logs_with = dict.fromkeys(TAGS, 0)
     risk: list[float] = []
     agents: list[int] = []
     for log in logs:
