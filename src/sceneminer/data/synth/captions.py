@@ -123,7 +123,7 @@ def _options(scene: SceneFacts, grammar: Grammar) -> list[tuple[float, str, "Sig
     """Everything that may be said, with a weight."""
     options: list[tuple[float, str, Sight | tuple[str, str] | str]] = []
     for sight in scene.sights[:_MOST_SIGHTS]:
-        striking = RARE_KINDS.get(sight.kind, 1.2) * min(1.0, (sight.share / 0.01) ** 0.4)
+        striking = 1.8 * RARE_KINDS.get(sight.kind, 1.2) * min(1.0, (sight.share / 0.01) ** 0.4)
         if grammar == "held_out" and any(held_out_look(look, sight.kind) for look in sight.looks):
             striking *= 4.0
         if {"crossing", "double-parked"} & set(sight.states):

@@ -14,12 +14,13 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from sceneminer.data.synth.catalog import body_style
 from sceneminer.data.synth.describe_words import kind_of
 from sceneminer.data.synth.facts_look import look_of
 from sceneminer.data.synth.facts_place import places_of, sky_of
 from sceneminer.data.synth.facts_state import states_of
 from sceneminer.data.synth.render import CameraView
-from sceneminer.data.synth.scene import Actor, Drive, ego_at
+from sceneminer.data.synth.scene import MATERIAL_ID, Actor, Drive, ego_at
 from sceneminer.geometry.camera import Camera
 
 Fact = tuple[str, ...]
@@ -31,6 +32,9 @@ REFERENCE_PX = 128 * 224
 LEAST_PX = {"cone": 12, "person": 24, "child": 30, "worker": 30, "officer": 50, "dog": 30, "barrier": 24}
 _LEAST_VEHICLE_PX = 45
 _LEAST_OTHER_PX = 40
+_LEAST_ROAD_SHARE = 0.12
+_CUT_SHARE = 0.055
+"""A vehicle that the image's edge cuts must show this share of the image's width to be told."""
 FINE_PX = {"van": 130, "pickup": 150, "ambulance": 130, "police car": 180, "moped": 70, "motorcycle": 60, "truck": 90}
 FINE_PX |= {
     "trailer": 110,
@@ -38,18 +42,25 @@ FINE_PX |= {
     "construction vehicle": 130,
     "bus": 100,
     "bendy bus": 250,
+    "large truck": 120,
+    "delivery van": 120,
+    "semi-trailer": 150,
     "stroller": 60,
     "wheelchair": 60,
 }
 """Kinds that take more pixels to tell; below, a vehicle is only a vehicle."""
+LARGE_TRUCK_M = 7.0
 TRACE_PX = 4
 """With fewer pixels than this in all, a kind counts as absent."""
 
 PEOPLE = frozenset({"person", "child", "worker", "officer", "stroller", "wheelchair"})
-TRAFFIC = frozenset({"car", "van", "pickup", "truck", "bus", "bendy bus", "ambulance", "police car"})
+TRAFFIC = frozenset(
+    {"car", "van", "pickup", "truck", "large truck", "delivery van", "bus", "bendy bus", "ambulance", "police car"}
+)
 GENERAL = dict.fromkeys(TRAFFIC, "vehicle") | dict.fromkeys(PEOPLE - {"person"}, "person") | {"excavator": "machine"}
 GENERAL |= {"construction vehicle": "machine", "motorcycle": "two-wheeler", "moped": "two-wheeler"}
-GENERAL |= {"kick scooter": "two-wheeler", "bendy bus": "bus"}
+GENERAL |= {"kick scooter": "two-wheeler", "bendy bus": "bus", "large truck": "truck"}
+GENERAL |= {"delivery van": "truck", "semi-trailer": "trailer"}
 """The wider word that also fits."""
 MANY = {"person": 5, "vehicle": 6, "car": 6, "cone": 6, "barrier": 5, "bicycle": 5, "cyclist": 3}
 
@@ -125,10 +136,14 @@ def view_facts(
     works = sum(s.share for s in sights if s.kind in ("cone", "barrier", "machine", "excavator", "worker"))
     if works * REFERENCE_PX > 70 and sum(s.kind in ("cone", "barrier") for s in sights) >= 2:
         places += ("construction zone",)
-    if _rack_pixels(drive, view) * scale > 60:
+    clear = not drive.environment.is_night and drive.environment.fog_m > 500.0
+    if clear and _rack_pixels(drive, view) * scale > 90:
         places += ("bicycle rack",)
     counts = count_words(sights, traces)
-    return SceneFacts(sights, counts, sky_of(drive.environment), places + street_words(sights, counts))
+    street = street_words(sights, counts)
+    if np.mean(view.material_id == MATERIAL_ID["asphalt"]) < _LEAST_ROAD_SHARE:
+        street = tuple(word for word in street if word != "empty road")
+    return SceneFacts(sights, counts, sky_of(drive.environment), places + street)
 
 
 def _rack_pixels(drive: Drive, view: CameraView) -> int:
@@ -200,6 +215,9 @@ def _sights(drive: Drive, time_s: float, view: CameraView, scale: float) -> tupl
         box = (int(u.min()), int(v.min()), int(u.max()) + 1, int(v.max()) + 1)
         distance = float(np.median(depth[px]))
         kind = _told_kind(kind, len(px) * scale)
+        cut = (box[0] == 0 or box[2] == width) and box[2] - box[0] < _CUT_SHARE * width
+        if cut and actor.category.startswith("vehicle."):
+            continue
         share = len(px) / view.actor_id.size
         if not kind or not _stands_out(view, rgb[px], box, distance, drive):
             continue
@@ -214,7 +232,14 @@ def _sights(drive: Drive, time_s: float, view: CameraView, scale: float) -> tupl
 def spoken_kind(actor: Actor) -> str:
     """The kind an actor is spoken of as; "" for what nobody would mention."""
     kind = {"ped": "person"}.get(kind_of(actor), kind_of(actor))
-    kind = "bendy bus" if actor.category == "vehicle.bus.bendy" else kind
+    length = actor.size_lwh_m[0]
+    if kind == "bus" and actor.category == "vehicle.bus.bendy":
+        kind = "bendy bus"
+    elif kind == "truck":
+        small = "delivery van" if body_style(actor.category, actor.variant) == "delivery" else "truck"
+        kind = "large truck" if length >= LARGE_TRUCK_M else small
+    elif kind == "trailer" and length >= LARGE_TRUCK_M - 1.0:
+        kind = "semi-trailer"
     return "" if actor.role == "rack" or kind in ("debris", "cart", "bike rack") else kind
 
 

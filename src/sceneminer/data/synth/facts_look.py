@@ -15,7 +15,22 @@ LEAST_COLOR_PX = 30
 _DARK = 0.22
 """Mean of red, green and blue below which clothes are dark."""
 _COLOURED = frozenset(
-    {"car", "van", "pickup", "truck", "bus", "bendy bus", "vehicle", "excavator", "construction vehicle", "machine"}
+    {
+        "car",
+        "van",
+        "pickup",
+        "truck",
+        "large truck",
+        "delivery van",
+        "trailer",
+        "semi-trailer",
+        "bus",
+        "bendy bus",
+        "vehicle",
+        "excavator",
+        "construction vehicle",
+        "machine",
+    }
 )
 _COLOURED |= {"motorcycle", "moped", "two-wheeler", "bin"}
 _DRESSED = frozenset({"person", "child", "worker", "cyclist"})

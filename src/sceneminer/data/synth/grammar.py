@@ -224,11 +224,11 @@ def _fill(form: str, pieces: Sequence[Piece], rng: np.random.Generator) -> dict[
     """What goes into a form's slots so that every piece is said once; None where that cannot be."""
     if "{tags" in form:
         tags = [p.tag for p in pieces]
-        if not all(tags):
+        if not all(tags) or (form == "{tags;}" and len(tags) == 1):
             return None
         order = rng.permutation(len(tags)) if rng.random() < 0.5 else np.arange(len(tags))
         ordered = [tags[int(k)] for k in order]
-        return {"tags": ", ".join(ordered), "tags;": "; ".join(ordered) if len(tags) > 1 else "seen here " + tags[0]}
+        return {"tags": ", ".join(ordered), "tags;": "; ".join(ordered)}
     left = list(pieces)
     slots: dict[str, str] = {}
     for slot in ("doing", "adjective", "adverb"):

@@ -77,6 +77,7 @@ _WITH_EGO: Mapping[str, tuple[str, ...]] = {
     "yield_to_pedestrian": ("giving way to {a}", "waiting for {a}", "stopped for {a}"),
 }
 EVENT_KINDS = frozenset(_EVENTS) | frozenset(_WITH_EGO)
+EGO_WORDS = frozenset(_EGO)
 
 
 def ego_piece(word: str, *, rng: np.random.Generator) -> Piece:

@@ -19,14 +19,15 @@ NOUNS: Mapping[str, Noun] = {
     "vehicle": Noun(("vehicle",), ("vehicles", "cars and other vehicles"), ("motor vehicle",)),
     "van": Noun(("van", "cargo van"), ("vans",), ("transporter",)),
     "pickup": Noun(("pickup", "pickup truck"), ("pickups", "pickup trucks"), ("pick-up",)),
-    "truck": Noun(
-        ("truck", "lorry", "large truck", "heavy goods vehicle", "big lorry"),
-        ("trucks", "lorries", "large trucks"),
-        ("goods truck",),
+    "truck": Noun(("truck", "lorry"), ("trucks", "lorries"), ("goods truck",)),
+    "large truck": Noun(
+        ("large truck", "heavy goods vehicle", "big lorry"), ("large trucks", "big lorries"), ("large goods truck",)
     ),
+    "delivery van": Noun(("delivery van", "delivery truck"), ("delivery vans",), ("parcel van",)),
     "bus": Noun(("bus", "bus", "city bus"), ("buses",), ("coach",)),
     "bendy bus": Noun(("articulated bus", "long articulated bus", "bendy bus"), ("articulated buses",), ("long bus",)),
-    "trailer": Noun(("trailer", "semi-trailer", "trailer with a big cargo box"), ("trailers", "semi-trailers")),
+    "trailer": Noun(("trailer",), ("trailers",)),
+    "semi-trailer": Noun(("semi-trailer", "trailer with a big cargo box"), ("semi-trailers",)),
     "construction vehicle": Noun(("construction vehicle", "construction machine"), ("construction vehicles",)),
     "machine": Noun(("construction machine", "work machine"), ("construction machines",), ("construction engine",)),
     "excavator": Noun(("excavator", "digger"), ("excavators", "diggers"), ("power shovel",)),
@@ -189,7 +190,7 @@ class Setting:
     adjective: tuple[str, ...] = ()
     tag: tuple[str, ...] = ()
     plural: bool = False
-    weight: float = 0.7
+    weight: float = 0.6
 
 
 SKY: Mapping[str, Setting] = {
