@@ -13,6 +13,7 @@ from sceneminer.data.synth.facts import FINE_PX, GENERAL, LEAST_PX, SceneFacts, 
 from sceneminer.data.synth.facts_clip import clip_facts
 from sceneminer.data.synth.grammar import has_held_out_form, held_out_look, held_out_pair, state_of
 from sceneminer.data.synth.grammar_clip import EGO_WORDS, EVENT_KINDS
+from sceneminer.data.synth.grammar_reserved import RESERVED
 from sceneminer.data.synth.grammar_words import COLOR_WORDS, COUNTS, NOUNS, PLACES, SKY, STATES
 from sceneminer.data.synth.render import CameraView, Renderer, camera_image
 from sceneminer.data.synth.scene import KERB_M, MATERIAL_ID, Event
@@ -272,6 +273,7 @@ def test_held_out_colours_of_kinds_are_not_in_training(train: list[Caption], tra
 def test_held_out_pairs_of_place_and_kind_are_not_in_training(train: list[Caption], held_out: list[Caption]) -> None:
     def pairs(told: Caption) -> set[tuple[str, str]]:
         kinds = {fact[1] for fact in told.facts if fact[0] in ("object", "count")}
+        kinds |= {fact[2] for fact in told.facts if fact[0] == "event"}
         return {(f[1], kind) for f in told.facts if f[0] in ("sky", "place") for kind in kinds}
 
     assert not [told for told in train if any(held_out_pair(*pair) for pair in pairs(told))]
@@ -292,6 +294,10 @@ def test_training_knows_the_words_of_the_prompts_but_no_prompt(train: list[Capti
     texts = [*(c.text for c in train), *train_objects]
     assert words_of(PROMPTS) - words_of(texts) <= ({"junctions"} if len(train) >= 20000 else RARE)
     assert {plain(text) for text in texts} & {plain(p) for p in PROMPTS} == set()
+
+
+def test_every_prompt_is_reserved() -> None:
+    assert {plain(p) for p in PROMPTS} == RESERVED
 
 
 def test_clips_tell_of_turns_and_events_in_their_own_time() -> None:

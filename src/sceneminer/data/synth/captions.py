@@ -41,6 +41,10 @@ from sceneminer.data.synth.scene import Drive
 
 _COUNT_WEIGHT = {"many": 1.6, "several": 0.9, "three": 0.6, "two": 0.6, "one": 0.25, "none": 0.25}
 _MOST_SIGHTS = 10
+_KINDS, _SETTINGS = frozenset({"object", "count", "event"}), frozenset({"sky", "place"})
+_IDLE = 0.05
+_DULL = 0.2
+"""What weighs less is not reason enough for a longer text."""
 
 
 @dataclass(frozen=True)
@@ -99,8 +103,9 @@ def clip_caption_rows(
 
 def _choose(scene: SceneFacts, rng: np.random.Generator, *, grammar: Grammar) -> list[Piece]:
     """What to say: distinct pieces, drawn by how much they strike one, with no pair that training must not have."""
-    options = _options(scene, grammar)
+    options = [o for o in _options(scene, grammar) if o[0] > _IDLE or rng.random() < 0.15]
     wanted = int(rng.choice([1, 2, 3, 4], p=[0.2, 0.38, 0.28, 0.14]))
+    wanted = min(wanted, 1 + len([w for w, _, _ in options if w > _DULL]) // 2)
     weight = np.array([w for w, _, _ in options]) ** (2.0 if wanted == 1 else 1.2)
     order = rng.choice(len(options), size=len(options), replace=False, p=weight / weight.sum())
     pieces: list[tuple[str, str, Piece]] = []
@@ -108,7 +113,7 @@ def _choose(scene: SceneFacts, rng: np.random.Generator, *, grammar: Grammar) ->
         _, what, word = options[k]
         if len(pieces) == wanted:
             break
-        name = word.kind if isinstance(word, Sight) else word[0] if isinstance(word, tuple) else word
+        name = _name(what, word)
         if any(_clash(what, name, w, n) for w, n, _ in pieces):
             continue
         if grammar == "train" and any(_never_together(what, name, w, n) for w, n, _ in pieces):
@@ -117,6 +122,13 @@ def _choose(scene: SceneFacts, rng: np.random.Generator, *, grammar: Grammar) ->
     return [
         piece for what in ("ego", "event", "object", "count", "place", "sky") for w, _, piece in pieces if w == what
     ]
+
+
+def _name(what: str, word: "Sight | tuple[str, str] | str") -> str:
+    """The kind of object that is spoken of, or the word itself."""
+    if isinstance(word, Sight):
+        return word.kind
+    return word[what == "event"] if isinstance(word, tuple) else word
 
 
 def _options(scene: SceneFacts, grammar: Grammar) -> list[tuple[float, str, "Sight | tuple[str, str] | str"]]:
@@ -141,8 +153,8 @@ def _options(scene: SceneFacts, grammar: Grammar) -> list[tuple[float, str, "Sig
 
 def _clash(what: str, name: str, other: str, other_name: str) -> bool:
     """Saying both would repeat or contradict."""
-    if {what, other} <= {"object", "count", "event"}:
-        return bool({name, *wider(name)} & {other_name, *wider(other_name)}) and (what, other) != ("event", "event")
+    if {what, other} <= _KINDS:
+        return bool({name, *wider(name)} & {other_name, *wider(other_name)})
     if what == other == "ego":
         return True
     if what == other:
@@ -151,9 +163,9 @@ def _clash(what: str, name: str, other: str, other_name: str) -> bool:
 
 
 def _never_together(what: str, name: str, other: str, other_name: str) -> bool:
-    if what in ("sky", "place") and other in ("object", "count"):
+    if what in _SETTINGS and other in _KINDS:
         return held_out_pair(name, other_name)
-    return other in ("sky", "place") and what in ("object", "count") and held_out_pair(other_name, name)
+    return other in _SETTINGS and what in _KINDS and held_out_pair(other_name, name)
 
 
 def _piece(what: str, word: "Sight | tuple[str, str] | str", rng: np.random.Generator, *, grammar: Grammar) -> Piece:

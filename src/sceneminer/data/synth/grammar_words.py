@@ -203,7 +203,7 @@ SKY: Mapping[str, Setting] = {
             "lit by headlights and street lamps",
             "among glowing lamps",
         ),
-        adjective=("dark", "night-time"),
+        adjective=("dark",),
         tag=("night", "night", "dark"),
         weight=1.5,
     ),
