@@ -106,7 +106,7 @@ def mine_clips(model: SceneModel, unit: Unit, *, min_cameras: int, workers: int)
         while pending and min(pending[0][1][-1], all_times[-1]) <= done_us:
             yield _clip(model, *pending.pop(0), window, min_cameras=min_cameras)
         later = {key for key, last in last_use.items() if last > group[-1]}
-        _forget(window, before_us=pending[0][1][0] if pending else done_us + 1, later=later)
+        _forget(window, before_us=int(pending[0][1][0]) if pending else done_us + 1, later=later)
     for clip, at in pending:
         yield _clip(model, clip, at, window, min_cameras=min_cameras)
 
