@@ -268,13 +268,18 @@ def _print_hits(hits: tuple[Any, ...], format_: str, *, score: str) -> None:
         return
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
+
+    from sceneminer.mine.printable import one_line
 
     table = Table(box=None, pad_edge=False)
     for name in ("#", score, "log", "from", "to", "risk", "why", "best clip"):
         table.add_column(name, justify="right" if name in ("#", score, "risk") else "left", overflow="fold")
     for rank, hit in enumerate(hits, 1):
-        table.add_row(str(rank), f"{hit.score:.3f}", hit.log_name, *_span(hit), *_risk(hit), hit.best_clip_id)
-    Console(soft_wrap=True, highlight=False).print(table)
+        cells = (str(rank), f"{hit.score:.3f}", hit.log_name, *_span(hit), *_risk(hit), hit.best_clip_id)
+        table.add_row(*(Text(one_line(cell)) for cell in cells))
+    # In a file or a pipe nothing is as narrow as a terminal: one hit, one line.
+    Console(width=None if sys.stdout.isatty() else 10_000, highlight=False).print(table)
     if not hits:
         typer.echo("nothing found")
 
@@ -304,10 +309,12 @@ def main() -> None:
     except typer.TyperException as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(2)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(2)
     except (typer.Abort, KeyboardInterrupt):
+        code = 130
+    # typer turns an interrupt into this code by itself, without a word.
+    if code == 130:
         typer.echo("interrupted; run the same command again to continue", err=True)
-        sys.exit(130)
     sys.exit(code if isinstance(code, int) else 0)

@@ -9,6 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.text import Text
 
 from sceneminer.data.options import OpenOptions
+from sceneminer.mine.printable import one_line
 from sceneminer.mine.quarantine import Quarantine
 from sceneminer.mine.run import MineReport, mine
 from sceneminer.mine.run import Progress as Where
@@ -64,11 +65,6 @@ def mine_with_progress(
         )
     print_report(report, out, Console(highlight=False, soft_wrap=True))
     return report.exit_code
-
-
-def one_line(text: str) -> str:
-    """Names as others wrote them, without what would move the cursor."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def print_report(report: MineReport, out: Path, console: Console) -> None:
