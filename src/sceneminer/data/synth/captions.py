@@ -141,9 +141,9 @@ def _options(scene: SceneFacts, grammar: Grammar) -> list[tuple[float, str, "Sig
         if {"crossing", "double-parked"} & set(sight.states):
             striking *= 2.0
         options.append((striking, "object", sight))
-    options += [
-        (_COUNT_WEIGHT[how] * (0.3 + 0.7 * (kind != "car")), "count", (kind, how)) for kind, how in scene.counts
-    ]
+    for kind, how in scene.counts:
+        dull = 0.3 if kind in ("car", "vehicle") else 0.1 if (kind, how) == ("cyclist", "none") else 1.0
+        options.append((_COUNT_WEIGHT[how] * dull, "count", (kind, how)))
     options += [(SKY[word].weight, "sky", word) for word in scene.sky]
     options += [(PLACES[word].weight, "place", word) for word in scene.places]
     options += [(2.0, "ego", word) for word in scene.ego]

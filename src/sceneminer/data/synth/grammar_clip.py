@@ -12,6 +12,7 @@ _EGO: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         (
             "turning left",
             "making a left turn",
+            "arriving at a junction and turning left",
             "turning left at a corner, so that the view swings",
             "turning left onto another street",
         ),
@@ -21,6 +22,7 @@ _EGO: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         (
             "turning right",
             "making a right turn",
+            "arriving at a junction and turning right",
             "turning right at a corner, so that the view swings",
             "turning right onto another street",
         ),

@@ -260,7 +260,6 @@ PLACES: Mapping[str, Setting] = {
             "at an intersection",
             "at a junction",
             "at a crossroads",
-            "arriving at an intersection",
             "where two roads meet",
         ),
         (),
