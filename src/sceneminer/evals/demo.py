@@ -21,9 +21,9 @@ from sceneminer.mine.units import MiningPlan
 from sceneminer.model.zoo import TINY, resolve_model
 
 QUERIES = (
-    "a street at night",
+    "a street at night in the rain",
     "a pedestrian crossing the street in front of the car",
-    "a large truck or a bus on the road",
+    "road works with traffic cones",
 )
 NOTE = (
     f"{TINY} is a demo model: trained on synthetic towns, it knows these streets and the 20 tags by sight, and nothing "
@@ -36,8 +36,8 @@ _CAMERAS = ("CAM_FRONT", "CAM_FRONT_LEFT", "CAM_FRONT_RIGHT", "CAM_BACK", "CAM_B
 class DemoTown:
     """What is recorded: small enough to be rendered in a minute or two, varied enough to be searched."""
 
-    logs: int = 4
-    seed: int = 7
+    logs: int = 5
+    seed: int = 3
     split: str = "val"
     size_hw: tuple[int, int] = (160, 280)
     sensors: tuple[str, ...] = _CAMERAS
@@ -112,11 +112,12 @@ def _print_hits(console: Console, index: Index, title: str, hits: Sequence[Hit])
         console.print("nothing found")
         return
     table = Table(box=None, pad_edge=False)
-    for name in ("score", "log", "best clip", "tags", "risk and why", "description"):
+    for name in ("score", "log", "best clip", "risk and why, tags, description"):
         table.add_column(name, justify="right" if name == "score" else "left")
     for hit in hits:
         card = cards[hit.best_clip_id]
-        table.add_row(f"{hit.score:.3f}", hit.log_name, _span(card), _tags(card), risk_words(card), card.description)
+        said = "\n".join((risk_words(card), _tags(card), card.description))
+        table.add_row(f"{hit.score:.3f}", hit.log_name, _span(card), said)
     console.print(table)
 
 

@@ -8,6 +8,8 @@ import numpy as np
 from numpy import ndarray
 from PIL import Image, ImageDraw, ImageFont
 
+Number = float | int
+Point = tuple[Number, Number]
 Colour = tuple[int, int, int] | tuple[int, int, int, int]
 _FINE = 2
 # Pillow's own font has no glyphs for these.
@@ -126,7 +128,7 @@ def text_width(text: str, size_px: int) -> float:
     return font(size_px).getlength(plain(text))
 
 
-def shortened(text: str, size_px: int, width_px: float) -> str:
+def shortened(text: str, size_px: int, width_px: Number) -> str:
     """The text, or as much of it as fits with an ellipsis."""
     if text_width(text, size_px) <= width_px:
         return text
@@ -139,7 +141,7 @@ def shortened(text: str, size_px: int, width_px: float) -> str:
 
 @dataclass
 class _Text:
-    xy: tuple[float, float]
+    xy: Point
     text: str
     size_px: int
     fill: Colour
@@ -162,7 +164,7 @@ class Panel:
         self._draw = ImageDraw.Draw(self.fine, "RGBA")
 
     def polygon(
-        self, points: ndarray, fill: Colour | None = None, *, outline: Colour | None = None, width: float = 1.0
+        self, points: ndarray, fill: Colour | None = None, *, outline: Colour | None = None, width: Number = 1.0
     ) -> None:
         flat = _flat(points)
         if fill is not None:
@@ -179,11 +181,11 @@ class Panel:
             draw.polygon(_flat(hole), fill=0)
         self.fine.paste(tuple(fill[:3]), (0, 0), mask)
 
-    def line(self, points: ndarray | Sequence[tuple[float, float]], fill: Colour, *, width: float = 1.0) -> None:
+    def line(self, points: ndarray | Sequence[Point], fill: Colour, *, width: Number = 1.0) -> None:
         if len(points) > 1:
             self._draw.line(_flat(points), fill=fill, width=_thick(width), joint="curve")
 
-    def dashes(self, start: ndarray, end: ndarray, fill: Colour, *, width: float = 1.0, dash_px: float = 5.0) -> None:
+    def dashes(self, start: ndarray, end: ndarray, fill: Colour, *, width: Number = 1.0, dash_px: Number = 5.0) -> None:
         length = float(np.hypot(*(end - start)))
         cuts = np.linspace(0.0, 1.0, 2 * max(round(length / (2 * dash_px)), 1) + 1)
         for a, b in zip(cuts[::2], cuts[1::2], strict=False):
@@ -191,23 +193,23 @@ class Panel:
 
     def circle(
         self,
-        center: tuple[float, float],
-        radius: float,
+        center: Point,
+        radius: Number,
         *,
         fill: Colour | None = None,
         outline: Colour | None = None,
-        width: float = 1.0,
+        width: Number = 1.0,
     ) -> None:
         x, y, r = (_FINE * v for v in (*center, radius))
         self._draw.ellipse((x - r, y - r, x + r, y + r), fill=fill, outline=outline, width=_thick(width))
 
     def rectangle(
         self,
-        box: tuple[float, float, float, float],
+        box: tuple[Number, Number, Number, Number],
         fill: Colour | None = None,
         *,
         outline: Colour | None = None,
-        width: float = 1.0,
+        width: Number = 1.0,
     ) -> None:
         fine = tuple(_FINE * v for v in box)
         self._draw.rectangle(fine, fill=fill, outline=outline, width=_thick(width))
@@ -219,7 +221,7 @@ class Panel:
 
     def text(
         self,
-        xy: tuple[float, float],
+        xy: Point,
         text: str,
         fill: Colour,
         *,
@@ -250,16 +252,16 @@ class Panel:
         draw.text(xy, text.text, fill=text.fill, font=face, anchor=text.anchor, stroke_width=rim, stroke_fill=text.halo)
 
 
-def _inwards(low: float, high: float, size: int) -> float:
+def _inwards(low: Number, high: Number, size: int) -> Number:
     """How far to shift something so that it lies inside; its beginning does, where it is too long."""
     if low < 0 or high - low > size:
         return -low
-    return min(0.0, size - high)
+    return min(0, size - high)
 
 
-def _flat(points: ndarray | Sequence[tuple[float, float]]) -> list[float]:
+def _flat(points: ndarray | Sequence[Point]) -> list[float]:
     return (np.asarray(points, np.float64) * _FINE).reshape(-1).tolist()
 
 
-def _thick(width: float) -> int:
+def _thick(width: Number) -> int:
     return max(1, round(width * _FINE))

@@ -55,7 +55,7 @@ def draw_timeline(
     x0, x1, y0, y1 = _LEFT, width - _RIGHT, _TOP, height - _BOTTOM
 
     def across(seconds: ndarray | float) -> ndarray:
-        return x0 + np.asarray(seconds) / end_s * (x1 - x0)
+        return np.asarray(x0 + np.asarray(seconds) / end_s * (x1 - x0))
 
     panel.rectangle((x0, y0, x1, y1), palette.ground)
     span = [float(across(card.offset_s(t))) for t in (card.start_us, card.end_us)]
