@@ -9,8 +9,10 @@ from sceneminer.data.track import VEHICLES
 from sceneminer.geometry.box import footprint
 from sceneminer.labels.situation import Situation
 
-JUNCTION_NEAR_M = 10.0
-"""From ego's middle: the bumper is at the stop line or the junction fills the front view."""
+JUNCTION_AHEAD_M = 10.0
+"""From ego's middle: the bumper is 8 m away, as at a stop line before a crossing, and a second away in town traffic."""
+JUNCTION_SHARE = 1 / 2
+"""Of a clip's frames: ego is in the junction or about to be, rather than having just left it."""
 PARKING_NEAR_M = 10.0
 PLACE_SHARE = 1 / 3
 """Of a clip's frames: a place that is only brushed at the end does not name the clip."""
@@ -26,14 +28,19 @@ _LANE_HEADING_RAD = np.deg2rad(40.0)
 
 
 def intersection(at: Situation, span: slice) -> bool | None:
-    """Ego's middle is in an intersection, or within 10 m of one, for at least a third of the clip.
+    """For at least half of the clip, ego's middle is in an intersection or has one at most 10 m straight ahead.
 
-    Without poses or the map's intersections: True where the description speaks of one, else None.
+    One that ego has left does not count. Without poses or the map's intersections: True where the description speaks
+    of one, else None.
     """
-    near = _near_area(at, span, "intersection", JUNCTION_NEAR_M)
-    if near is None:
+    area = at.area("intersection") if at.ego is not None else None
+    if area is None or at.ego is None:
         return True if at.says("intersections?", "junctions?", "crossroads?") else None
-    return near
+    body = at.ego.body()
+    here = np.stack([body.x_m[span], body.y_m[span]], -1)
+    heading = np.stack([np.cos(body.yaw_rad[span]), np.sin(body.yaw_rad[span])], -1)
+    view = shapely.linestrings(np.stack([here, here + JUNCTION_AHEAD_M * heading], 1))
+    return bool(np.mean(shapely.intersects(area, view)) >= JUNCTION_SHARE)
 
 
 def parking_lot(at: Situation, span: slice) -> bool | None:
