@@ -1,0 +1,222 @@
+"""sceneminer-tiny: a small CLIP trained on captioned towns, so that a first try of the tool needs no download.
+
+Method: CLIP (Radford et al., ICML 2021) with several right answers per text (what a caption states is compared with
+what each image shows, so that a batch has no false negatives), on three levels at once: an image and its captions;
+six images of one instant and captions of what they show together, whose mean is what search keeps of a clip; and an
+object's patches and its phrase, so that patch tokens carry local meaning. Half of the patches are left out for most of
+the training (FLIP, CVPR 2023), which doubles its speed.
+Deviations from CLIP: 16:9 images at 128×224, exact truth instead of pairs, no cropping.
+Command: ``python -m sceneminer.recipes.tiny_clip --out runs/tiny``, again to resume. Result: docs/results/tiny_clip.md.
+"""
+
+import argparse
+import json
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sceneminer.data.errors import DataError
+from sceneminer.data.synth.captions import caption, object_captions
+from sceneminer.labels.prompts import BACKGROUND_PROMPTS, TAG_NEGATIVES, TAG_PROMPTS
+from sceneminer.model.text import TextTokenizer, load_tokenizer
+from sceneminer.recipes.tiny_batch import Batch, BatchPlan, augment, make_batch
+from sceneminer.recipes.tiny_data import Moment, ShardPlan, read_shard, write_shards
+from sceneminer.recipes.tiny_loss import box_weights, contrast, pooled
+from sceneminer.recipes.tiny_model import Shape, TinyClip, config_of, write_processor
+from sceneminer.recipes.tiny_text import write_tokenizer
+from sceneminer.recipes.tiny_union import union_scene
+from sceneminer.train.loop import Loop, run_loop
+from sceneminer.train.state import STATE_FILE
+
+
+@dataclass(frozen=True)
+class TinyRecipe:
+    """Everything that decides the weights; where and on what it runs is given apart."""
+
+    shape: Shape = field(default_factory=Shape)
+    shards: ShardPlan = field(default_factory=lambda: ShardPlan("train"))
+    towns: int = 300
+    batch: BatchPlan = field(default_factory=BatchPlan)
+    loop: Loop = field(default_factory=lambda: Loop(steps=4000, decay_steps=800))
+    keep: float = 0.5
+    """Share of patches computed until the last ``whole_steps``."""
+    whole_steps: int = 800
+    clip_weight: float = 1.0
+    object_weight: float = 0.5
+    look_every: int = 100
+    """New shards are picked up every so many steps."""
+    seed: int = 0
+
+
+def base() -> TinyRecipe:
+    """What sceneminer-tiny is made with."""
+    return TinyRecipe()
+
+
+def debug() -> TinyRecipe:
+    """Two steps of a model of two layers."""
+    shape = Shape(vision_width=32, vision_layers=2, vision_heads=2, vision_mlp=64, text_width=32, text_layers=2)
+    shape = replace(shape, text_heads=2, text_mlp=64, vocabulary=700, embed_dim=16)
+    loop = Loop(steps=2, warmup_steps=1, decay_steps=1, save_every=1, log_every=1)
+    batch = BatchPlan(moments=2, objects=4)
+    shards = ShardPlan("train", drives=1, times_s=(0.5, 1.5), duration_s=2.0)
+    return TinyRecipe(shape=shape, shards=shards, towns=1, batch=batch, loop=loop, whole_steps=1)
+
+
+def train_tiny(
+    recipe: TinyRecipe, out: Path, *, device: str | None = None, stop_at: int | None = None, quiet: bool = False
+) -> TinyClip:
+    """Train on the shards under ``out/data``, from the state in ``out`` if there is one; returns the model.
+
+    DataError where there are fewer moments than a step needs.
+    """
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    library = Library(out / "data" / recipe.shards.split)
+    if len(library.moments) < recipe.batch.moments:
+        raise DataError(f"expected {recipe.batch.moments} moments in {library.folder}, found {len(library.moments)}")
+    tokenizer = open_tokenizer(recipe, out, library.moments)
+    model = make_tiny(recipe, tokenizer).to(device)
+
+    def loss_at(step: int) -> tuple[Tensor, dict[str, float]]:
+        if step % recipe.look_every == 0:
+            library.look()
+        rng = np.random.default_rng([recipe.seed, step])
+        chosen = rng.choice(len(library.moments), size=recipe.batch.moments, replace=False)
+        batch = make_batch([library.moments[int(k)] for k in chosen], recipe.batch, rng, grammar="train")
+        keep = recipe.keep if step < recipe.loop.steps - recipe.whole_steps else 1.0
+        loss, figures = batch_loss(model, batch, tokenizer, recipe, rng=rng, keep=keep)
+        return loss, {**figures, "moments": float(len(library.moments))}
+
+    describe = {"recipe": asdict(recipe), "device": device, "moments": len(library.moments)}
+    say = (lambda text: None) if quiet else (lambda text: print(text, flush=True))
+    run_loop(model, loss_at, recipe.loop, out, describe=describe, stop_at=stop_at, say=say)
+    return model
+
+
+class Library:
+    """The moments of all shards in a folder, which may grow."""
+
+    def __init__(self, folder: Path):
+        self.folder, self.moments = folder, list[Moment]()
+        self._read: set[Path] = set()
+        self.look()
+
+    def look(self) -> None:
+        """Read the shards that have come since."""
+        for path in sorted(set(self.folder.glob("*.safetensors")) - self._read):
+            self.moments += read_shard(path)
+            self._read.add(path)
+
+
+def make_tiny(recipe: TinyRecipe, tokenizer: TextTokenizer) -> TinyClip:
+    """The model before its training."""
+    from transformers import CLIPConfig, CLIPModel
+
+    vocabulary = tokenizer.tokenizer.get_vocab_size()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        return TinyClip(CLIPModel(CLIPConfig(**config_of(recipe.shape, vocabulary=vocabulary))))
+
+
+def batch_loss(
+    model: TinyClip, batch: Batch, tokenizer: TextTokenizer, recipe: TinyRecipe, *, rng: np.random.Generator, keep: float
+) -> tuple[Tensor, dict[str, float]]:
+    """The three contrasts of one batch, with its images freshly augmented, and each one's value."""
+    device = model.clip_scale.device
+    m, v, c, h, w = batch.images.shape
+    pictures = augment(batch.images.flatten(0, 1).permute(0, 2, 3, 1).numpy(), rng)
+    images = torch.from_numpy(pictures).permute(0, 3, 1, 2).to(device)
+    generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
+    grid = (h // recipe.shape.patch_px, w // recipe.shape.patch_px)
+    with torch.autocast(device.type, torch.bfloat16):
+        seen = model.see(images, keep=keep, generator=generator)
+        texts = model.read(tokenizer.encode(batch.texts).to(device))
+        weights = box_weights(batch.object_box.float().to(device), grid)
+        objects = model.project_objects(seen, batch.object_view.to(device), weights)
+    clips = pooled(seen.embeddings.unflatten(0, (m, v)))
+    gone = weights.gather(1, seen.kept[batch.object_view.to(device)]).sum(1) <= 0.0
+    unknown = batch.unknown_of_object.to(device) | gone
+    view_loss = contrast(model.view_scale.exp() * texts @ seen.embeddings.T, batch.true_of_view.to(device))
+    clip_loss = contrast(model.clip_scale.exp() * texts @ clips.T, batch.true_of_clip.to(device))
+    object_loss = contrast(model.object_scale.exp() * texts @ objects.T, batch.true_of_object.to(device), unknown)
+    loss = view_loss + recipe.clip_weight * clip_loss + recipe.object_weight * object_loss
+    parts = {"view": view_loss, "clip": clip_loss, "object": object_loss, "scale": model.view_scale.exp()}
+    return loss, {name: float(value.detach()) for name, value in parts.items()}
+
+
+def open_tokenizer(recipe: TinyRecipe, out: Path, moments: Sequence[Moment]) -> TextTokenizer:
+    """The run's tokenizer; learned from captions of the moments and the words of the prompts where there is none yet."""
+    folder = out / "tokenizer"
+    if not (folder / "tokenizer.json").exists():
+        rng = np.random.default_rng([recipe.seed, 7])
+        write_tokenizer(
+            folder, _corpus(moments[:400], rng), vocabulary=recipe.shape.vocabulary, length=recipe.shape.text_length
+        )
+    length, room = recipe.shape.text_length, recipe.shape.vocabulary
+    return load_tokenizer(folder, model_type="clip", length=length, vocab_size=room)
+
+
+def _corpus(moments: Iterable[Moment], rng: np.random.Generator) -> list[str]:
+    texts = [text for group in (TAG_PROMPTS, TAG_NEGATIVES) for prompts in group.values() for text in prompts] * 4
+    texts += [*BACKGROUND_PROMPTS] * 4
+    for moment in moments:
+        scenes = [*moment.views, moment.around, union_scene(moment.views)]
+        texts += [caption(scene, rng, grammar="train").text for scene in scenes for _ in range(4)]
+        for scene in moment.views:
+            texts += [text for text, _ in object_captions(scene, rng, grammar="train")]
+    return texts
+
+
+def ship(model: TinyClip, recipe: TinyRecipe, out: Path, folder: Path) -> None:
+    """Write the model in fp16 with its tokenizer as a folder that ``load_tower`` and transformers open."""
+    import copy
+
+    folder.mkdir(parents=True, exist_ok=True)
+    clip: Any = copy.deepcopy(model.clip).cpu().half()
+    clip.save_pretrained(folder)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copyfile(out / "tokenizer" / name, folder / name)
+    write_processor(folder, recipe.shape)
+    parameters = sum(p.numel() for p in clip.parameters())
+    run = json.loads((out / "run.json").read_text())
+    facts = {"parameters": parameters, "commit": run["commit"], "seed": recipe.seed, "training_data": "synthetic towns"}
+    (folder / "training.json").write_text(json.dumps(facts | {"license": "Apache-2.0"}, indent=1) + "\n")
+
+
+def main() -> None:
+    """Make the data, train, ship: each part goes on where it was."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="where shards, state and metrics are kept")
+    parser.add_argument("--towns", type=int, default=base().towns, help="training towns to render")
+    parser.add_argument("--steps", type=int, default=base().loop.steps)
+    parser.add_argument("--decay-steps", type=int, default=base().loop.decay_steps)
+    parser.add_argument("--whole-steps", type=int, default=base().whole_steps)
+    parser.add_argument("--workers", type=int, default=2, help="rendering processes")
+    parser.add_argument("--threads", type=int, default=2, help="training threads")
+    parser.add_argument("--device", help="cpu or cuda; by default what there is")
+    parser.add_argument("--only", choices=("data", "train", "ship"), help="one part alone")
+    parser.add_argument("--to", type=Path, help="folder of the shipped model; by default OUT/sceneminer-tiny")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    loop = replace(base().loop, steps=args.steps, decay_steps=args.decay_steps)
+    recipe = replace(base(), towns=args.towns, loop=loop, whole_steps=args.whole_steps)
+    if args.only in (None, "data"):
+        for path in write_shards(args.out / "data", recipe.shards, range(recipe.towns), workers=args.workers):
+            print(path, flush=True)
+    if args.only in (None, "train"):
+        train_tiny(recipe, args.out, device=args.device)
+    if args.only in (None, "ship"):
+        if not (args.out / STATE_FILE).exists():
+            raise SystemExit(f"expected a training in {args.out}, found none")
+        model = train_tiny(recipe, args.out, device=args.device, stop_at=0, quiet=True)
+        ship(model, recipe, args.out, args.to or args.out / "sceneminer-tiny")
+
+
+if __name__ == "__main__":
+    main()
