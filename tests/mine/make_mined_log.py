@@ -66,7 +66,7 @@ def write_rig(root: Path, cameras: Iterable[str], *, size: tuple[int, int] = (40
         "cy": size[1] / 2 - 0.5,
         "ego_from_sensor": {"translation": [1.5, 0.0, 1.6], "quaternion_wxyz": [0.5, -0.5, 0.5, -0.5]},
     }
-    (root / "rig.json").write_text(json.dumps({"sensors": {camera: sensor for camera in cameras}}))
+    (root / "rig.json").write_text(json.dumps({"sensors": dict.fromkeys(cameras, sensor)}))
 
 
 def make_model(tower: Path) -> SceneModel:

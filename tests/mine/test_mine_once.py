@@ -1,5 +1,7 @@
 """However clips overlap, each image goes through the tower once, and no neighbour changes a row."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -102,7 +104,7 @@ def test_units_tile_a_log_and_their_ids_are_a_function_of_what_is_mined(tmp_path
     assert sum((u.clips for u in first), ()) == tuple(
         sorted({c for u in first for c in u.clips}, key=lambda c: c.start_us)
     )
-    assert all(a.end_us == b.start_us for a, b in zip(first, first[1:], strict=False))
+    assert all(a.end_us == b.start_us for a, b in pairwise(first))
     assert all(u.clips[-1].start_us - u.clips[0].start_us < 600_000_000 for u in first)
 
 
