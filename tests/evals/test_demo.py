@@ -28,7 +28,7 @@ def test_the_demo_makes_mines_searches_and_reports_and_then_uses_what_is_there(t
     tower = str(make_clip_folder(tmp_path / "clip"))
     first = run(tmp_path / "demo", tower)
     assert first.returncode == 0, first.stderr
-    assert "wrote 1 logs of 2 s" in first.stdout and "demo model" in first.stdout
+    assert "wrote 1 logs of 2 s" in first.stdout and "mined with clip" in first.stdout
     report = (tmp_path / "demo" / "report.html").read_text(encoding="utf-8")
     index = open_index(tmp_path / "demo" / "index")
     clip_id = index.store.read("clips", columns=["clip_id"]).to_pylist()[0]["clip_id"]

@@ -26,8 +26,8 @@ QUERIES = (
     "road works with traffic cones",
 )
 NOTE = (
-    f"{TINY} is a demo model: trained on synthetic towns, it knows these streets and the 20 tags by sight, and nothing "
-    "of real ones; for real logs name a CLIP or SigLIP 2 on the hub with --model."
+    f"{TINY} is a demo model trained on synthetic towns alone: it is made to search streets like these and cannot be "
+    "relied on for real ones; for real logs name a CLIP or SigLIP 2 on the hub with --model."
 )
 _CAMERAS = ("CAM_FRONT", "CAM_FRONT_LEFT", "CAM_FRONT_RIGHT", "CAM_BACK", "CAM_BACK_LEFT", "CAM_BACK_RIGHT")
 
@@ -60,7 +60,8 @@ def run_demo(
     """
     console = Console(highlight=False, soft_wrap=True)
     resolve_model(model)
-    console.print(NOTE, style="dim")
+    note = NOTE if model == TINY else f"mined with {Path(model).name}"
+    console.print(note, style="dim")
     town = town or DemoTown()
     folder, index_folder, report = out / "town", out / "index", out / "report.html"
     with _timed(console, "a town and drives through it"):
@@ -90,7 +91,7 @@ def run_demo(
         _print_hits(console, index, f'search "{text}"', hits)
     _print_hits(console, index, "hardest", hard)
     with _timed(console, "the report"):
-        write_report(index, report, searches=found, hardest=hard, title="sceneminer demo", note=NOTE)
+        write_report(index, report, searches=found, hardest=hard, title="sceneminer demo", note=note)
     first = (hard or found[0][1])[0].best_clip_id
     console.print(f"\nreport: {report.resolve()} (open it in a browser)")
     console.print(f"a clip: sceneminer show {index_folder} {first} --out {out / 'clip.png'}")

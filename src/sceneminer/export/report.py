@@ -43,7 +43,7 @@ def write_report(
     thumbs = _thumbs(index, cards)
     rows = [
         tag("h3", tag("q", text))
-        + _hits([hit_card(h, cards[h.best_clip_id], thumbs.get(h.best_clip_id)) for h in found])
+        + _hits([hit_card(index, h, cards[h.best_clip_id], thumbs.get(h.best_clip_id)) for h in found])
         for text, found in searches
     ]
     hard = [hard_card(index, h, cards[h.best_clip_id], thumbs.get(h.best_clip_id)) for h in hardest]
@@ -95,7 +95,10 @@ def _thumbs(index: Index, clip_ids: Iterable[str]) -> dict[str, bytes]:
 
 def _hardness_words() -> str:
     weights = ", ".join(f"{name} {weight:g}" for name, weight in WEIGHTS.items())
-    return f"Hardness weighs the percentiles of its parts: {weights}. A null part is left out, never taken for zero."
+    return (
+        f"Hardness weighs the percentiles of its parts: {weights}. A null part is left out, never taken for zero. "
+        "Numbers are values; bars and p are percentiles among the clips of this index."
+    )
 
 
 def _summary(index: Index, info: IndexInfo) -> Html:

@@ -1,8 +1,10 @@
 """The pieces of the report: cards of hits, the hardest clips, sparklines."""
 
+import io
 from dataclasses import dataclass
 
 import numpy as np
+from PIL import Image
 
 from sceneminer.data.errors import DataError
 from sceneminer.export.bev import draw_bev
@@ -19,6 +21,8 @@ from sceneminer.index.hardness import percentile
 from sceneminer.index.search import Hit, Index
 
 _SHOT_PX = (560, 340)
+_HIT_PX = (380, 220)
+_SHARP_PX = 200
 _BEV_PX = (340, 340)
 _SPARK_POINTS = 240
 _NULL = {
@@ -38,13 +42,12 @@ class Pictures:
     why_no_bev: str
 
 
-def hit_card(hit: Hit, card: ClipCard, thumb: bytes | None) -> Html:
-    """One hit of a query."""
-    picture = (
-        tag("img", src=image_uri(thumb, "jpeg"), alt=f"front camera of {hit.log_name}", loading="lazy")
-        if thumb
-        else tag("div", "no image", class_="none")
-    )
+def hit_card(index: Index, hit: Hit, card: ClipCard, thumb: bytes | None) -> Html:
+    """One hit of a query. A small tower's thumbnail is replaced by the image itself, where it is still there."""
+    shot = image_uri(thumb, "jpeg") if thumb else None
+    if thumb and Image.open(io.BytesIO(thumb)).width < _SHARP_PX:
+        shot = draw_pictures(index, card, shot_px=_HIT_PX, above=False).shot or shot
+    picture = tag("img", src=shot, alt=f"a camera of {hit.log_name}") if shot else tag("div", "no image", class_="none")
     return tag("article", picture, tag("div", *_facts(hit, card), class_="body"), class_="card")
 
 
@@ -64,15 +67,17 @@ def hard_card(index: Index, hit: Hit, card: ClipCard, thumb: bytes | None) -> Ht
     )
 
 
-def draw_pictures(index: Index, card: ClipCard) -> Pictures:
+def draw_pictures(index: Index, card: ClipCard, *, shot_px: tuple[int, int] = _SHOT_PX, above: bool = True) -> Pictures:
     """A camera and the view from above, from the log itself; what cannot be drawn says why."""
     try:
         subject = open_subject(index, card)
     except (IndexFault, DataError) as error:
         # The report must not fail because the recordings are elsewhere now; it says so in the picture's place.
         return Pictures(None, None, f"no bird's-eye view: {_first_words(error)}")
-    shot = draw_best_camera(subject, _SHOT_PX)
+    shot = draw_best_camera(subject, shot_px)
     uri = None if shot is None else jpeg_uri(shot)
+    if not above:
+        return Pictures(uri, None, "")
     if not subject.log.has_poses:
         return Pictures(uri, None, "no bird's-eye view: the log has no ego poses")
     light, dark = (draw_bev(subject, _BEV_PX, span_m=56.0, palette=p, legend=False) for p in (LIGHT, DARK))
@@ -103,9 +108,9 @@ def sparkline(line: Timeline, card: ClipCard) -> Html:
 
 
 def _facts(hit: Hit, card: ClipCard) -> tuple[Html, ...]:
-    when = f"{card.offset_s(hit.start_us):.1f} to {card.offset_s(hit.end_us):.1f} s"
+    when = f"{card.offset_s(hit.start_us):.1f}–{card.offset_s(hit.end_us):.1f}\u00a0s"
     if len(hit.clip_ids) > 1:
-        when += f", best {card.offset_s(card.start_us):.1f} to {card.offset_s(card.end_us):.1f} s"
+        when += f", best {card.offset_s(card.start_us):.1f}–{card.offset_s(card.end_us):.1f}\u00a0s"
     hot = (card.risk or 0.0) >= ALARMING
     chips = [tag("span", tag_words(t), " ", tag("i", f"{p:.2f}"), class_="tag") for t, p in top_tags(card, most=4)]
     chips += [tag("span", tag_words(t), class_="tag label") for t in label_tag_names(card)]

@@ -20,7 +20,7 @@ p{margin:4px 0 10px;max-width:86ch;color:var(--soft)}
 .stat{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:12px 14px}
 .stat b{display:block;font-size:23px;line-height:1.2;font-variant-numeric:tabular-nums}
 .stat span{color:var(--faint);font-size:13px}
-.hits{display:grid;grid-template-columns:repeat(auto-fill,minmax(222px,1fr));gap:14px}
+.hits{display:grid;grid-template-columns:repeat(auto-fill,minmax(252px,1fr));gap:14px}
 .card{background:var(--card);border:1px solid var(--line);border-radius:10px;overflow:hidden;display:flex;
 flex-direction:column}
 .hits .card>img,.hits .none{width:100%;aspect-ratio:16/9;object-fit:cover;display:block;background:var(--fill)}
