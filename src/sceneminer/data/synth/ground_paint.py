@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import shapely
 from jaxtyping import Float, Int64, UInt8
 from numpy import ndarray
 from PIL import Image, ImageDraw
@@ -161,8 +162,9 @@ def _divide(canvas: _Canvas, divider: Divider) -> None:
             canvas.line(YELLOW, path)
         case "double_yellow":
             for side in (-0.13, 0.13):
-                shifted = LineString(path).offset_curve(side)
-                canvas.line(YELLOW, np.asarray(shifted.coords), width=0.11)
+                # Where a street bends sharply, the line beside it comes in several parts.
+                for part in shapely.get_parts(LineString(path).offset_curve(side)):
+                    canvas.line(YELLOW, shapely.get_coordinates(part), width=0.11)
 
 
 def _stop(canvas: _Canvas, polygon: Float[ndarray, "4 2"], *, dashed: bool) -> None:
