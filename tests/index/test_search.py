@@ -86,6 +86,19 @@ def test_top_counts_intervals_after_merging(index):
         assert all(b - a <= 1000 for a, b in zip(starts, starts[1:], strict=False))
 
 
+def test_an_interval_holds_the_clips_that_earned_it(index):
+    vector = np.random.default_rng(8).normal(size=WIDTH)
+    order = brute_force(index, vector, lambda row: True)
+    for top in (1, 3, 5):
+        hits = search(index, "anything", top=top, encode_text=lambda texts: vector[None])
+        members = {clip for hit in hits for clip in hit.clip_ids}
+        assert members == set(order[: len(members)])  # no clip was swept in past a better one
+        outsider = order[len(members)]
+        log, ms = outsider.rsplit("+", 1)
+        near = [c for c in members if c.rsplit("+", 1)[0] == log and abs(int(c.rsplit("+", 1)[1]) - int(ms)) <= 1000]
+        assert not near  # the next clip would have opened one interval too many
+
+
 def test_filters_keep_what_they_say_and_null_never_matches(index):
     vector = np.ones(WIDTH)
     for where, keep in {

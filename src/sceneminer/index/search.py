@@ -157,28 +157,37 @@ def text_encoder(index: Index) -> TextEncoder:
 
 
 def _intervals(index: Index, fetch: Callable[[int], pa.Table], *, score: str, top: int) -> tuple[Hit, ...]:
-    """Merge neighbouring clips of a log, fetching more until ``top`` intervals stand or nothing is left."""
+    """Clips in order of score, merged with their neighbours, until one more would open interval ``top`` + 1.
+
+    Stopping there, rather than merging whatever a batch happened to fetch, keeps an interval to the clips that
+    earned it: fetching more can never widen a hit.
+    """
     stride_us = int(index.manifest.get("mining", {}).get("stride_us", 1_000_000))
     limit = 4 * top
     while True:
         rows = fetch(limit)
-        hits = _merge(rows.to_pylist(), score=score, stride_us=stride_us)
-        if len(hits) >= top or rows.num_rows < limit:
-            return tuple(hits[:top])
+        groups, complete = _merge(rows.to_pylist(), stride_us=stride_us, top=top)
+        if complete or rows.num_rows < limit:
+            hits = [_hit(group, score) for group in groups]
+            return tuple(sorted(hits, key=lambda hit: (-hit.score, hit.log_id, hit.start_us)))
         limit *= 2
 
 
-def _merge(rows: list[dict[str, Any]], *, score: str, stride_us: int) -> list[Hit]:
-    """Same-log clips that overlap or lie no further apart than the stride become one interval with the best score."""
+def _merge(rows: list[dict[str, Any]], *, stride_us: int, top: int) -> tuple[list[list[dict[str, Any]]], bool]:
+    """Groups of same-log clips no further apart than the stride, and whether a clip was turned away."""
     groups: list[list[dict[str, Any]]] = []
-    for row in sorted(rows, key=lambda r: (r["log_id"], r["start_us"])):
-        last = groups[-1] if groups else None
-        if last and last[-1]["log_id"] == row["log_id"] and row["start_us"] - last[-1]["start_us"] <= stride_us:
-            last.append(row)
-        else:
-            groups.append([row])
-    hits = [_hit(group, score) for group in groups]
-    return sorted(hits, key=lambda hit: (-hit.score, hit.log_id, hit.start_us))
+    for row in rows:
+        near = [group for group in groups if _touches(group, row, stride_us)]
+        if not near and len(groups) == top:
+            return groups, True
+        joined = sorted([row, *(clip for group in near for clip in group)], key=lambda r: r["start_us"])
+        groups = [group for group in groups if not any(group is other for other in near)] + [joined]
+    return groups, False
+
+
+def _touches(group: list[dict[str, Any]], row: dict[str, Any], stride_us: int) -> bool:
+    first, last = group[0]["start_us"], group[-1]["start_us"]
+    return group[0]["log_id"] == row["log_id"] and first - stride_us <= row["start_us"] <= last + stride_us
 
 
 def _hit(group: list[dict[str, Any]], score: str) -> Hit:
