@@ -5,7 +5,7 @@ other picture in the batch that shows the same: there are no false negatives to 
 """
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,7 @@ from sceneminer.data.synth.captions import Caption, caption, object_captions
 from sceneminer.data.synth.facts import Fact, SceneFacts, Sight, wider
 from sceneminer.data.synth.grammar import Grammar
 from sceneminer.recipes.tiny_data import Moment
+from sceneminer.recipes.tiny_facts import fact_table, implied
 from sceneminer.recipes.tiny_union import clip_truth, union_scene
 
 
@@ -31,7 +32,7 @@ class BatchPlan:
     """Of each moment, so many of its six images get a caption of their own."""
     clip_texts: int = 3
     """Captions of each moment from all its images together; the last one from ego's two seconds around it."""
-    objects: int = 64
+    objects: int = 96
     least_box_px: int = 12
     """Objects with smaller boxes have no patch to speak of."""
 
@@ -51,9 +52,18 @@ class Batch:
     true_of_object: Bool[Tensor, "t o"]
     unknown_of_object: Bool[Tensor, "t o"]
     """Pairs of which it is not known whether they match: left out of the loss."""
+    facts: Mapping[str, Bool[Tensor, "_n f"]]
+    """Which of the given facts hold of each view, clip and object, and of each text up to the phrases."""
 
 
-def make_batch(moments: Sequence[Moment], plan: BatchPlan, rng: np.random.Generator, *, grammar: Grammar) -> Batch:
+def make_batch(
+    moments: Sequence[Moment],
+    plan: BatchPlan,
+    rng: np.random.Generator,
+    *,
+    grammar: Grammar,
+    facts: Sequence[Fact] = (),
+) -> Batch:
     """Pictures, freshly written texts and their truth; the same generator state gives the same batch."""
     views = [view for moment in moments for view in moment.views]
     unions = [union_scene(moment.views) for moment in moments]
@@ -88,6 +98,12 @@ def make_batch(moments: Sequence[Moment], plan: BatchPlan, rng: np.random.Genera
         object_box=torch.tensor([_box_share(s, moments[0].images.shape[1:3]) for _, s in objects]).reshape(-1, 4),
         true_of_object=torch.from_numpy(of_object & ~np.concatenate([silent, nothing, np.zeros_like(same)])),
         unknown_of_object=torch.from_numpy(np.concatenate([silent, ~nothing, unknown])),
+        facts={
+            "view": torch.from_numpy(fact_table(view_facts, facts)),
+            "clip": torch.from_numpy(fact_table(truths, facts)),
+            "object": torch.from_numpy(fact_table(object_facts, facts)),
+            "text": torch.from_numpy(fact_table([implied(c.facts) for c in (*known, *around)], facts)),
+        },
     )
 
 
@@ -108,7 +124,7 @@ def _draw_objects(moments: Sequence[Moment], plan: BatchPlan, rng: np.random.Gen
             view += 1
     if len(found) <= plan.objects:
         return found
-    kinds, index, counts = np.unique([s.kind for _, s in found], return_inverse=True, return_counts=True)
+    _, index, counts = np.unique([s.kind for _, s in found], return_inverse=True, return_counts=True)
     weight = 1.0 / np.sqrt(counts[index])
     chosen = rng.choice(len(found), size=plan.objects, replace=False, p=weight / weight.sum())
     return [found[int(k)] for k in np.sort(chosen)]
@@ -130,7 +146,9 @@ def _box_share(sight: Sight, size_hw: tuple[int, ...]) -> list[float]:
 
 def _subsets(captions: Sequence[Caption], truths: Sequence[frozenset[Fact]]) -> ndarray:
     """Which caption is true of which scene."""
-    return np.array([[c.facts <= truth for truth in truths] for c in captions], bool).reshape(len(captions), len(truths))
+    return np.array([[c.facts <= truth for truth in truths] for c in captions], bool).reshape(
+        len(captions), len(truths)
+    )
 
 
 def augment(images: UInt8[ndarray, "n h w 3"], rng: np.random.Generator) -> UInt8[ndarray, "n h w 3"]:

@@ -12,7 +12,7 @@ Command: ``python -m sceneminer.recipes.tiny_clip --out runs/tiny``, again to re
 import argparse
 import json
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,16 +23,18 @@ from torch import Tensor
 
 from sceneminer.data.errors import DataError
 from sceneminer.data.synth.captions import caption, object_captions
+from sceneminer.data.synth.facts import Fact
 from sceneminer.labels.prompts import BACKGROUND_PROMPTS, TAG_NEGATIVES, TAG_PROMPTS
 from sceneminer.model.text import TextTokenizer, load_tokenizer
 from sceneminer.recipes.tiny_batch import Batch, BatchPlan, augment, make_batch
 from sceneminer.recipes.tiny_data import Moment, ShardPlan, read_shard, write_shards
+from sceneminer.recipes.tiny_facts import GROUPS, Anchors, open_facts
 from sceneminer.recipes.tiny_loss import box_weights, contrast, pooled
 from sceneminer.recipes.tiny_model import Shape, TinyClip, config_of, write_processor
 from sceneminer.recipes.tiny_text import write_tokenizer
 from sceneminer.recipes.tiny_union import union_scene
-from sceneminer.train.loop import Loop, run_loop
-from sceneminer.train.state import STATE_FILE
+from sceneminer.train.loop import Loop, make_optimiser, run_loop
+from sceneminer.train.state import STATE_FILE, load_state
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,9 @@ class TinyRecipe:
     whole_steps: int = 800
     clip_weight: float = 1.0
     object_weight: float = 0.5
+    fact_weight: float = 1.0
+    least_fact_share: float = 0.003
+    """Facts that fewer images show have no anchor."""
     look_every: int = 100
     """New shards are picked up every so many steps."""
     seed: int = 0
@@ -81,14 +86,16 @@ def train_tiny(
     if len(library.moments) < recipe.batch.moments:
         raise DataError(f"expected {recipe.batch.moments} moments in {library.folder}, found {len(library.moments)}")
     tokenizer = open_tokenizer(recipe, out, library.moments)
-    model = make_tiny(recipe, tokenizer).to(device)
+    facts = open_run_facts(recipe, out, library.moments)
+    model = make_tiny(recipe, tokenizer, facts).to(device)
 
     def loss_at(step: int) -> tuple[Tensor, dict[str, float]]:
         if step % recipe.look_every == 0:
             library.look()
         rng = np.random.default_rng([recipe.seed, step])
         chosen = rng.choice(len(library.moments), size=recipe.batch.moments, replace=False)
-        batch = make_batch([library.moments[int(k)] for k in chosen], recipe.batch, rng, grammar="train")
+        drawn = [library.moments[int(k)] for k in chosen]
+        batch = make_batch(drawn, recipe.batch, rng, grammar="train", facts=tuple(facts))
         keep = recipe.keep if step < recipe.loop.steps - recipe.whole_steps else 1.0
         loss, figures = batch_loss(model, batch, tokenizer, recipe, rng=rng, keep=keep)
         return loss, {**figures, "moments": float(len(library.moments))}
@@ -114,22 +121,29 @@ class Library:
             self._read.add(path)
 
 
-def make_tiny(recipe: TinyRecipe, tokenizer: TextTokenizer) -> TinyClip:
+def make_tiny(recipe: TinyRecipe, tokenizer: TextTokenizer, facts: Mapping[Fact, float]) -> TinyClip:
     """The model before its training."""
     from transformers import CLIPConfig, CLIPModel
 
     vocabulary = tokenizer.tokenizer.get_vocab_size()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        return TinyClip(CLIPModel(CLIPConfig(**config_of(recipe.shape, vocabulary=vocabulary))))
+        clip = CLIPModel(CLIPConfig(**config_of(recipe.shape, vocabulary=vocabulary)))
+        return TinyClip(clip, Anchors(tuple(facts.values()), embed_dim=recipe.shape.embed_dim))
 
 
 def batch_loss(
-    model: TinyClip, batch: Batch, tokenizer: TextTokenizer, recipe: TinyRecipe, *, rng: np.random.Generator, keep: float
+    model: TinyClip,
+    batch: Batch,
+    tokenizer: TextTokenizer,
+    recipe: TinyRecipe,
+    *,
+    rng: np.random.Generator,
+    keep: float,
 ) -> tuple[Tensor, dict[str, float]]:
     """The three contrasts of one batch, with its images freshly augmented, and each one's value."""
     device = model.clip_scale.device
-    m, v, c, h, w = batch.images.shape
+    m, v, _, h, w = batch.images.shape
     pictures = augment(batch.images.flatten(0, 1).permute(0, 2, 3, 1).numpy(), rng)
     images = torch.from_numpy(pictures).permute(0, 3, 1, 2).to(device)
     generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
@@ -145,13 +159,19 @@ def batch_loss(
     view_loss = contrast(model.view_scale.exp() * texts @ seen.embeddings.T, batch.true_of_view.to(device))
     clip_loss = contrast(model.clip_scale.exp() * texts @ clips.T, batch.true_of_clip.to(device))
     object_loss = contrast(model.object_scale.exp() * texts @ objects.T, batch.true_of_object.to(device), unknown)
+    facts = {name: true.to(device) for name, true in batch.facts.items()}
+    told = texts[: len(facts["text"])]
+    sides = {"view": seen.embeddings, "clip": clips, "object": objects[~gone], "text": told}
+    facts["object"] = facts["object"][~gone]
+    fact_loss = torch.stack([model.anchors.loss(name, sides[name], facts[name]) for name in GROUPS]).mean()
     loss = view_loss + recipe.clip_weight * clip_loss + recipe.object_weight * object_loss
-    parts = {"view": view_loss, "clip": clip_loss, "object": object_loss, "scale": model.view_scale.exp()}
+    loss = loss + recipe.fact_weight * fact_loss
+    parts = {"view": view_loss, "clip": clip_loss, "object": object_loss, "facts": fact_loss}
     return loss, {name: float(value.detach()) for name, value in parts.items()}
 
 
 def open_tokenizer(recipe: TinyRecipe, out: Path, moments: Sequence[Moment]) -> TextTokenizer:
-    """The run's tokenizer; learned from captions of the moments and the words of the prompts where there is none yet."""
+    """The run's tokenizer; learned from captions of the moments and the words of the prompts where there is none."""
     folder = out / "tokenizer"
     if not (folder / "tokenizer.json").exists():
         rng = np.random.default_rng([recipe.seed, 7])
@@ -160,6 +180,12 @@ def open_tokenizer(recipe: TinyRecipe, out: Path, moments: Sequence[Moment]) -> 
         )
     length, room = recipe.shape.text_length, recipe.shape.vocabulary
     return load_tokenizer(folder, model_type="clip", length=length, vocab_size=room)
+
+
+def open_run_facts(recipe: TinyRecipe, out: Path, moments: Sequence[Moment]) -> dict[Fact, float]:
+    """The facts that the run's model has anchors for; counted in the moments where there is no list yet."""
+    scenes = (view for moment in moments for view in moment.views)
+    return open_facts(out / "facts.json", scenes, least_share=recipe.least_fact_share)
 
 
 def _corpus(moments: Iterable[Moment], rng: np.random.Generator) -> list[str]:
@@ -171,6 +197,15 @@ def _corpus(moments: Iterable[Moment], rng: np.random.Generator) -> list[str]:
         for scene in moment.views:
             texts += [text for text, _ in object_captions(scene, rng, grammar="train")]
     return texts
+
+
+def load_tiny(recipe: TinyRecipe, out: Path) -> TinyClip:
+    """The model as it was last saved in ``out``; DataError where nothing was."""
+    if not (out / STATE_FILE).exists():
+        raise DataError(f"expected a training in {out}, found none")
+    model = make_tiny(recipe, open_tokenizer(recipe, out, ()), open_run_facts(recipe, out, ()))
+    load_state(out, model, make_optimiser(model, recipe.loop))
+    return model
 
 
 def ship(model: TinyClip, recipe: TinyRecipe, out: Path, folder: Path) -> None:
@@ -212,10 +247,7 @@ def main() -> None:
     if args.only in (None, "train"):
         train_tiny(recipe, args.out, device=args.device)
     if args.only in (None, "ship"):
-        if not (args.out / STATE_FILE).exists():
-            raise SystemExit(f"expected a training in {args.out}, found none")
-        model = train_tiny(recipe, args.out, device=args.device, stop_at=0, quiet=True)
-        ship(model, recipe, args.out, args.to or args.out / "sceneminer-tiny")
+        ship(load_tiny(recipe, args.out), recipe, args.out, args.to or args.out / "sceneminer-tiny")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 from torch.nn import functional
 
+from sceneminer.recipes.tiny_facts import Anchors
+
 _LENGTH_GROUPS = 4
 MEAN, STD = (0.43, 0.43, 0.43), (0.25, 0.25, 0.25)
 
@@ -47,11 +49,11 @@ class Seen:
 
 
 class TinyClip(nn.Module):
-    """A CLIPModel, and the temperatures of the clip and object contrasts, which are not shipped."""
+    """A CLIPModel; and, not shipped, the temperatures of the clip and object contrasts and the anchors of facts."""
 
-    def __init__(self, clip: nn.Module):
+    def __init__(self, clip: nn.Module, anchors: Anchors):
         super().__init__()
-        self.clip = clip
+        self.clip, self.anchors = clip, anchors
         self.clip_scale = nn.Parameter(torch.tensor(math.log(12.0)))
         self.object_scale = nn.Parameter(torch.tensor(math.log(10.0)))
 
@@ -93,7 +95,9 @@ class TinyClip(nn.Module):
         ]
         return functional.normalize(torch.cat(parts)[order.argsort(stable=True)], dim=-1)
 
-    def project_objects(self, seen: Seen, view: Int[Tensor, "o"], weights: Float[Tensor, "o p"]) -> Float[Tensor, "o e"]:
+    def project_objects(
+        self, seen: Seen, view: Int[Tensor, "o"], weights: Float[Tensor, "o p"]
+    ) -> Float[Tensor, "o e"]:
         """Unit embeddings of the mean patch token in each box, zero where none of its patches was kept."""
         share = weights.gather(1, seen.kept[view])
         share = share / share.sum(1, keepdim=True).clamp(min=1e-6)

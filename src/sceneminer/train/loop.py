@@ -26,7 +26,7 @@ class Loop:
     """How long, how fast, and how often it is written down."""
 
     steps: int
-    warmup_steps: int = 100
+    warmup_steps: int = 60
     decay_steps: int = 200
     """At the end the rate falls to 0 over so many steps; before, it is constant, so that ``steps`` may grow later."""
     rate: float = 1e-3
@@ -100,7 +100,12 @@ def git_commit() -> str:
     here = Path(__file__).parent
     try:
         found = subprocess.run(
-            ["git", "describe", "--always", "--dirty=+"], cwd=here, capture_output=True, text=True, check=True, timeout=20
+            ["git", "describe", "--always", "--dirty=+"],
+            cwd=here,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=20,
         )
     except (OSError, subprocess.SubprocessError):
         return ""

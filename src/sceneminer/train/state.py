@@ -23,7 +23,9 @@ def save_state(folder: Path, model: nn.Module, optimiser: torch.optim.AdamW, *, 
                 tensors[f"{moment}.{name}"] = optimiser.state[parameter][moment]
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / f"{STATE_FILE}.{os.getpid()}.part"
-    save_file({name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}, part, {"step": str(step)})
+    save_file(
+        {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}, part, {"step": str(step)}
+    )
     part.replace(folder / STATE_FILE)
     return folder / STATE_FILE
 
