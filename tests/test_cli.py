@@ -82,10 +82,12 @@ def test_hits_as_json_and_as_a_table_that_a_pipe_can_read(mined):
     hits = json.loads(found.stdout, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
     assert found.returncode == 0 and found.stderr == "" and len(hits) == 2
     assert {"log_id", "start_us", "end_us", "score", "best_clip_id", "parts"} <= set(hits[0])
-    for arguments in (("search", index, "a car ahead"), ("hardest", index, "--where", "risk >= 0 or risk is null")):
-        lines = sceneminer(*arguments).stdout.splitlines()
-        assert [line.split()[0] for line in lines[:3]] == ["#", "1", "2"], lines
-        assert any(hits[0]["best_clip_id"] in line for line in lines)
+    lines = sceneminer("search", index, "a car ahead").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == ["#", "1", "2"]
+    assert [hits[i]["best_clip_id"] in lines[1 + i] for i in range(2)] == [True, True]
+    # Only one of the two logs has tracks, and two logs are too few for rarity: one hardness is known.
+    lines = sceneminer("hardest", index, "--where", "risk >= 0").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == ["#", "1", "hardness"] and "hardness weighs" in lines[-1]
 
 
 @pytest.mark.parametrize(

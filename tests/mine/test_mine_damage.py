@@ -149,9 +149,21 @@ def test_broken_tables_are_refused_or_named(tmp_path, model, table, content_):
 
 @pytest.mark.parametrize(
     "name",
-    ["<b>bold", "line\nbreak", "'; drop table clips; --", 'say "hi"', "naïve 雪 🚗", "x" * 250, "a+b", "[red]x[/]"]
-    + ["line\u2028separator\x85", "tab\tand\x1b[31mred", "%s{0}$HOME", "-rf"],
-)  # fmt: skip
+    [
+        "<b>bold",
+        "line\nbreak",
+        "'; drop table clips; --",
+        'say "hi"',
+        "naïve 雪 🚗",
+        "x" * 250,
+        "a+b",
+        "[red]x[bold]",
+        "line\u2028separator\x85",
+        "tab\tand\x1b[31mred",
+        "%s{0}$HOME",
+        "-rf",
+    ],
+)
 def test_odd_names_of_logs_and_files_go_in_and_come_out(tmp_path, model, name):
     from sceneminer.index.manage import delete_logs
     from sceneminer.index.search import open_index, search
