@@ -72,6 +72,12 @@ def write_shard(folder: Path, plan: ShardPlan, town_seed: int) -> Path:
     for seed in range(plan.drives):
         drive = record_drive(town, seed, duration_s=plan.duration_s)
         moments += [record_moment(renderer, drive, time_s, size_hw=plan.size_hw) for time_s in plan.times_s]
+    save_shard(path, moments)
+    return path
+
+
+def save_shard(path: Path, moments: Sequence[Moment]) -> None:
+    """Write a shard as a whole; a reader sees it complete or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     truth = [
@@ -81,7 +87,6 @@ def write_shard(folder: Path, plan: ShardPlan, town_seed: int) -> Path:
     images = np.ascontiguousarray(np.stack([m.images for m in moments]))
     save_file({"images": images}, part, metadata={"format": SHARD_FORMAT, "moments": json.dumps(truth)})
     part.replace(path)
-    return path
 
 
 def record_moment(renderer: Renderer, drive: Drive, time_s: float, *, size_hw: tuple[int, int]) -> Moment:

@@ -117,7 +117,7 @@ def _write_run(folder: Path, describe: Mapping[str, Any], loop: Loop) -> None:
     (folder / "run.json").write_text(json.dumps({**run, "loop": asdict(loop), **describe}, indent=1))
 
 
-def _log(folder: Path, row: Mapping[str, float], say: Callable[[str], None]) -> None:
+def _log(folder: Path, row: Mapping[str, int | float], say: Callable[[str], None]) -> None:
     with (folder / METRICS_FILE).open("a") as file:
         file.write(json.dumps(row) + "\n")
     say("  ".join(f"{name} {value:.4g}" for name, value in row.items()))
