@@ -143,9 +143,9 @@ def test_who_is_around():
 
 
 def test_places():
-    assert tag("intersection", make_log((), driving(5.0, x=85.0))) is True
+    assert tag("intersection", make_log((), driving(5.0, x=92.0))) is True
     assert tag("intersection", make_log((), driving(5.0, x=0.0))) is False
-    assert tag("intersection", make_log((), driving(0.0, x=91.0))) is True  # waits at the stop line
+    assert tag("intersection", make_log((), driving(0.0, x=96.0))) is True  # waits at the stop line
     assert tag("intersection", make_log((), driving(0.0, x=80.0))) is False
     assert tag("intersection", make_log((), driving(5.0, x=114.0))) is False  # leaves it behind
     assert tag("intersection", make_log((), driving(), hdmap=None, description="Wait at intersection")) is True

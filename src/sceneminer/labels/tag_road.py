@@ -9,8 +9,8 @@ from sceneminer.data.track import VEHICLES
 from sceneminer.geometry.box import footprint
 from sceneminer.labels.situation import Situation
 
-JUNCTION_AHEAD_M = 10.0
-"""From ego's middle: the bumper is 8 m away, as at a stop line before a crossing, and a second away in town traffic."""
+JUNCTION_AHEAD_M = 4.0
+"""From ego's middle: the bumper is 2 m away, as of the first car at a stop line."""
 JUNCTION_SHARE = 1 / 2
 """Of a clip's frames: ego is in the junction or about to be, rather than having just left it."""
 PARKING_NEAR_M = 10.0
@@ -28,7 +28,7 @@ _LANE_HEADING_RAD = np.deg2rad(40.0)
 
 
 def intersection(at: Situation, span: slice) -> bool | None:
-    """For at least half of the clip, ego's middle is in an intersection or has one at most 10 m straight ahead.
+    """For at least half of the clip, ego's middle is in an intersection or has one at most 4 m straight ahead.
 
     One that ego has left does not count. Without poses or the map's intersections: True where the description speaks
     of one, else None.

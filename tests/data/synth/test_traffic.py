@@ -27,7 +27,7 @@ def town() -> Town:
 
 @pytest.fixture(scope="module")
 def drives(town: Town) -> list[Drive]:
-    return [record_drive(town, seed, script="") for seed in range(4)]
+    return [record_drive(town, seed, duration_s=14.0, script="") for seed in range(4)]
 
 
 def ticks(drive: Drive) -> np.ndarray:

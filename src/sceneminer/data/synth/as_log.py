@@ -136,7 +136,7 @@ def _buildings(town: Town) -> shapely.STRtree:
 
 def _hidden(buildings: shapely.STRtree, eye: Float[ndarray, "t 2"], at: Float[ndarray, "t 2"]) -> Bool[ndarray, "t"]:
     sight = shapely.linestrings(np.stack([eye, at], 1))
-    hit = np.zeros(len(sight), bool)
+    hit = np.zeros(len(eye), bool)
     hit[buildings.query(sight, predicate="intersects")[0]] = True
     return hit
 

@@ -19,9 +19,9 @@ from sceneminer.data.synth.traffic_script import KINDS, Script, stage
 from sceneminer.data.synth.traffic_spawn import EGO_LOOK
 from sceneminer.data.synth.traffic_world import WARM_S, World, make_world, step_world
 
-SCRIPT_SHARE = 0.75
+SCRIPT_SHARE = 0.8
 """Share of Drives for which a risky event is looked for."""
-KIND_WEIGHT = {"cut_in": 1.4, "hard_brake": 1.4, "run_red": 1.6, "oncoming_left_turn": 1.6, "near_miss": 0.8}
+KIND_WEIGHT = {"cut_in": 1.6, "hard_brake": 2.0, "run_red": 2.5, "oncoming_left_turn": 3.0, "near_miss": 0.8}
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,19 @@ class Take:
     pairs: list[tuple[int, int]]
     """Actors whose boxes overlap (-1 is ego)."""
     event: Event | None
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """A Drive without any script: the ground on which an event is staged."""
+
+    town: Town
+    seed: int
+    environment: Environment
+    mood: Mood
+    duration_s: float
+    take: Take
+    world_seed: np.random.SeedSequence
 
 
 def record_drive(
@@ -52,21 +65,39 @@ def record_drive(
     """
     if script and script not in KINDS:
         raise DataError(f"script: expected one of {', '.join(KINDS)}, found {script!r}")
-    sky_seed, mood_seed, world_seed, script_seed = np.random.SeedSequence([town.seed, seed]).spawn(4)
+    rehearsal = rehearse(town, seed, duration_s=duration_s, environment=environment)
+    rng = np.random.default_rng(_seeds(town, seed)[3])
+    if script:
+        return perform(rehearsal, [script], rng)
+    if script is None and rng.random() < SCRIPT_SHARE:
+        return perform(rehearsal, _draw_kinds(rng), rng)
+    return perform(rehearsal, [], rng)
+
+
+def rehearse(town: Town, seed: int, *, duration_s: float, environment: Environment | None = None) -> Rehearsal:
+    """Drive without a script, the sky drawn for the town's split where none is given."""
+    sky_seed, mood_seed, world_seed, _ = _seeds(town, seed)
     if environment is None:
         environment = draw_environment(town.split, np.random.default_rng(sky_seed))
     mood = draw_mood(town.style, environment, np.random.default_rng(mood_seed))
-    roads = build_road_net(town)
-    plain, fresh = _plain_take(roads, mood, world_seed, duration_s)
-    rng = np.random.default_rng(script_seed)
-    staged = None
-    if script or (script is None and rng.random() < SCRIPT_SHARE):
-        kinds = [script] if script else _draw_kinds(rng)
-        staged = _staged_take(plain, mood, fresh, kinds, rng, duration_s=duration_s)
-    take = plain if staged is None else staged
+    take, fresh = _plain_take(build_road_net(town), mood, world_seed, duration_s)
+    return Rehearsal(town, seed, environment, mood, duration_s, take, fresh)
+
+
+def perform(rehearsal: Rehearsal, kinds: list[str], rng: np.random.Generator) -> Drive:
+    """The Drive with the first of these risky events that fits it, or without any where none does."""
+    staged = _staged_take(rehearsal, kinds, rng)
+    take = rehearsal.take if staged is None else staged
     actors, events = _finish(take)
     ego, lane = ego_rows(take.world, take.recording)
-    return Drive(f"{town.name}-{seed:05d}", town, seed, environment, duration_s, ego, lane, actors, events)
+    town, seed = rehearsal.town, rehearsal.seed
+    name = f"{town.name}-{seed:05d}"
+    return Drive(name, town, seed, rehearsal.environment, rehearsal.duration_s, ego, lane, actors, events)
+
+
+def _seeds(town: Town, seed: int) -> list[np.random.SeedSequence]:
+    """For sky, mood, world and script."""
+    return np.random.SeedSequence([town.seed, seed]).spawn(4)
 
 
 def _draw_kinds(rng: np.random.Generator) -> list[str]:
@@ -79,11 +110,12 @@ def _plain_take(
     roads: RoadNet, mood: Mood, seed: np.random.SeedSequence, duration_s: float
 ) -> tuple[Take, np.random.SeedSequence]:
     """A run without a script in which ego gets somewhere and touches nothing; the last of six if none does."""
+    least = 7.5 if mood.trip == "fast" else 1.5
     for fresh in seed.spawn(6):
         world = make_world(roads, mood, np.random.default_rng(fresh), duration_s=duration_s)
         take = _run(world, duration_s, None)
         moved = float(np.sum(take.recording.speed[:, 0]) * TICK_S)
-        if moved > 1.5 * duration_s and not _hits(take):
+        if moved > least * duration_s and not _hits(take):
             break
     return take, fresh
 
@@ -94,25 +126,19 @@ def _hits(take: Take) -> bool:
     return any(-1 in pair or not walkers & set(pair) for pair in take.pairs)
 
 
-def _staged_take(
-    plain: Take,
-    mood: Mood,
-    seed: np.random.SeedSequence,
-    kinds: list[str],
-    rng: np.random.Generator,
-    *,
-    duration_s: float,
-) -> Take | None:
+def _staged_take(rehearsal: Rehearsal, kinds: list[str], rng: np.random.Generator) -> Take | None:
     """A second run with an event staged in it; more lenient when somebody gets hit, None when nothing works out."""
+    plain, duration_s = rehearsal.take, rehearsal.duration_s
     runs = 0
     for kind in kinds:
-        for ease in (0.0, 0.6, 1.3):
+        for ease in (-0.3, 0.2, 0.8):
             script = stage(kind, plain.world, plain.recording, rng, ease=ease)
-            if script is None or runs >= 4:
+            if script is None or runs >= 6:
                 break
             runs += 1
-            rng_again = np.random.default_rng(seed)
-            world = make_world(plain.world.net, mood, rng_again, duration_s=duration_s, extras=script.extras)
+            rng_again = np.random.default_rng(rehearsal.world_seed)
+            net, mood = plain.world.net, rehearsal.mood
+            world = make_world(net, mood, rng_again, duration_s=duration_s, extras=script.extras)
             take = _run(world, duration_s, script)
             if take.event is not None and not _hits(take):
                 return take
@@ -123,6 +149,8 @@ def _run(world: World, duration_s: float, script: Script | None) -> Take:
     act = None if script is None else Act(script)
     world.act = act
     recording = run_world(world, duration_s)
+    if act is not None and act.cued_s is not None and act.starts_parked:
+        recording.active[: round((act.cued_s + EGO_LEAD_S) / TICK_S), act.player(world)[1]] = True
     cast = make_actors(world, recording)
     skip = round(EGO_LEAD_S / TICK_S)
     ego = recording.pose[skip:-skip, 0]

@@ -23,7 +23,7 @@ class Act:
         kind = self.script.kind
         if kind in _BY_DISTANCE:
             self._from_side(world, time_s)
-        elif kind == "cut_in" and self.script.actor is None:
+        elif self.starts_parked:
             self._pull_out(world, time_s)
         elif kind == "cut_in":
             self._cut_in(world, time_s)
@@ -31,6 +31,11 @@ class Act:
             self._hard_brake(world, time_s)
         else:
             self._cross(world, time_s)
+
+    @property
+    def starts_parked(self) -> bool:
+        """Whether a vehicle stands at the kerb until its cue, where drivers mind it as little as other parked ones."""
+        return self.script.kind == "cut_in" and self.script.actor is None
 
     def player(self, world: World) -> tuple[str, int]:
         """Whether a vehicle or a person plays the part, and its index."""
@@ -42,9 +47,10 @@ class Act:
         people, k = world.people, len(world.people.s) - 1
         start = people.starts[k]
         if self.cued_s is None:
-            people.seen_by[k] = -3
+            people.seen_by[k] = -2  # nobody minds who only stands there, or all would come otherwise than planned
             if time_s >= self.script.cue_s:
                 self.cued_s = time_s
+                people.seen_by[k] = -3
                 people.wish[k] = start.speed_mps
                 if start.rider:
                     people.v[k] = 0.6 * start.speed_mps
@@ -54,12 +60,11 @@ class Act:
     def _pull_out(self, world: World, time_s: float) -> None:
         fleet, i = world.fleet, len(world.fleet.s) - 1
         if self.cued_s is None:
-            fleet.forced[i] = -1.0
             if time_s >= self.script.cue_s:
                 self.cued_s = time_s
+                fleet.active[i] = True
                 fleet.lapse[0] = (time_s, time_s + self.script.blind_s)
         else:
-            fleet.forced.pop(i, None)
             fleet.changing_until[i], fleet.changing_side[i] = self.cued_s + 3.0, 1
 
     def _cut_in(self, world: World, time_s: float) -> None:
@@ -71,9 +76,9 @@ class Act:
             if fleet.net.lanes[target].intersection is None and fleet.active[i]:
                 over = max(1.7 * float(fleet.v[i]), 9.0)
                 change_lane(fleet, i, target, int(self.script.strength), time_s, over_m=over)
-                fleet.lapse[0] = (time_s, time_s + 0.9)
+                fleet.lapse[0] = (time_s, time_s + self.script.blind_s)
         elif self.cued_s is not None and time_s < self.cued_s + 1.6:
-            fleet.forced[i] = -2.2 if fleet.v[i] > 3.0 else 0.0
+            fleet.forced[i] = -3.0 if fleet.v[i] > 3.0 else 0.0
         else:
             fleet.forced.pop(i, None)
 

@@ -8,13 +8,20 @@ from sceneminer.data.synth.traffic_path import STEP_M, build_path, draw_route, s
 from sceneminer.data.synth.vehicles import Fleet, set_path
 
 SAFE_BRAKE = 2.0
+CHANGE_S = 2.7
+"""Lane changes on city streets take 3 to 5 s, from first to last touch of steering; blocks are short here."""
 _GAIN = 0.35
 
 
 def consider_lane_changes(fleet: Fleet, plan: int, time_s: float, *, pushy: float) -> None:
-    """Let some of the vehicles think about changing lanes; each does so about once a second."""
+    """Let some of the vehicles think about changing lanes; each does so about once a second, ego more often."""
     for i in np.flatnonzero(fleet.active).tolist():
-        if (i + plan) % 10 or fleet.v[i] < 3.0 or time_s < fleet.changing_until[i] + 5.0 or i in fleet.forced:
+        if (
+            (i + plan) % (4 if i == 0 else 10)
+            or fleet.v[i] < 3.0
+            or time_s < fleet.changing_until[i] + 5.0
+            or i in fleet.forced
+        ):
             continue
         if fleet.category[i] in ("vehicle.bicycle", "vehicle.trailer") or fleet.tow[i] is not None:
             continue
@@ -29,8 +36,8 @@ def _wants(fleet: Fleet, i: int, target: int, pushy: float) -> bool:
     """Whether the target lane lets one drive faster and nobody there has to brake hard."""
     net, v = fleet.net, float(fleet.v[i])
     along = float(to_lane(net, target, fleet.pose[i : i + 1, :2])[0][0])
-    over = max(3.4 * v, 14.0)
-    if lane_length(net, target) - along < over + 16.0 or along < 3.0 or _busy_ahead(fleet, i, over + 12.0):
+    over = max(CHANGE_S * v, 14.0)
+    if lane_length(net, target) - along < over + 4.0 or along < 3.0 or _busy_ahead(fleet, i, over + 6.0):
         return False
     if any(b.start_m - 25.0 < along + over and b.end_m > along - 5.0 for b in net.blockages.get(target, [])):
         return False
@@ -87,7 +94,7 @@ def change_lane(fleet: Fleet, i: int, target: int, side: int, time_s: float, *, 
     at = float(fleet.s[i] + fleet.half_base[i]) + STEP_M
     point = fleet.paths[i].xy[min(int(at / STEP_M), len(fleet.paths[i].xy) - 1)]
     onto = int(np.argmin(np.sum((new.xy - point) ** 2, -1))) * STEP_M
-    over = max(3.4 * v, 14.0) if over_m is None else over_m
+    over = max(CHANGE_S * v, 14.0) if over_m is None else over_m
     set_path(fleet, i, splice(net, fleet.paths[i], new, at_m=at, onto_m=onto, over_m=over, driver=driver))
     fleet.gate[i] = sum(g.end_m <= at for g in fleet.paths[i].gates)
     fleet.granted[i] = False

@@ -6,7 +6,7 @@ import numpy as np
 
 from sceneminer.data.synth.scene import Environment, Style
 
-TRIPS = ("through", "turns", "fast", "lot", "works", "busy")
+TRIPS = ("through", "turns", "fast", "lot", "works", "busy", "rush")
 
 
 @dataclass(frozen=True)
@@ -43,28 +43,30 @@ def draw_mood(style: Style, environment: Environment, rng: np.random.Generator) 
     """A mood that follows hour, weather and town only in part: nights are quieter on average, yet some are crowded."""
     night = environment.is_night
     calm = (0.7 if night else 1.0) * (0.85 if environment.rain_mm_h > 0 else 1.0)
-    trip = TRIPS[int(rng.choice(len(TRIPS), p=[0.10, 0.17, 0.29, 0.10, 0.16, 0.18]))]
+    trip = TRIPS[int(rng.choice(len(TRIPS), p=[0.03, 0.11, 0.29, 0.16, 0.12, 0.14, 0.15]))]
     traffic = style.traffic_density * float(rng.lognormal(0.0, 0.5)) * (0.6 + 0.4 * calm)
     people = style.pedestrian_density * float(rng.lognormal(0.0, 0.75)) * calm
     if trip == "busy":
         traffic, people = 2.2 * traffic, 2.0 * people
+    if trip == "rush":
+        traffic = 3.0 * traffic + 1.0
     if trip == "fast":
         people *= 0.6
     turn = 3.0 if trip == "turns" else 0.12 if trip == "fast" else 1.0
     return Mood(
         trip=trip,
-        vehicles_per_km=float(np.clip(36.0 * traffic, 4.0, 110.0)),
+        vehicles_per_km=float(np.clip(42.0 * traffic, 4.0, 130.0)),
         walkers=float(np.clip(1.5 * people, 0.1, 8.0)),
         cross=float(rng.choice([0.4, 1.2, 3.0])),
         parked=float(np.clip(style.parked_density * rng.uniform(0.5, 1.3), 0.0, 0.95)),
-        double_parked=float(rng.choice([0.0, 0.0, 1.0, 2.5])),
+        double_parked=float(rng.choice([0.5, 1.5, 3.0, 5.0])) * (0.4 if trip == "fast" else 1.0),
         jaywalkers=float(rng.choice([0.0, 0.5, 2.0], p=[0.45, 0.3, 0.25])),
         turn_left=turn * float(rng.uniform(0.5, 1.8)),
         turn_right=turn * float(rng.uniform(0.5, 1.8)),
-        pushy=float(rng.beta(1.6, 1.0)) if trip != "fast" else float(rng.beta(3.0, 1.0)),
-        lead=float(rng.choice([0.3, 0.6, 0.95])),
-        bikes=float(rng.choice([0.02, 0.08, 0.20])),
-        buses=float(rng.choice([0.03, 0.10, 0.22])),
+        pushy=float(rng.beta(1.6, 1.0)) if trip not in ("fast", "rush") else float(rng.beta(3.0, 1.0)),
+        lead=float(rng.choice([0.3, 0.6, 0.95])) if trip != "rush" else 0.95,
+        bikes=float(rng.choice([0.01, 0.05, 0.15])) * (0.4 if trip == "fast" else 1.0),
+        buses=float(rng.choice([0.04, 0.13, 0.26])),
         trucks=float(rng.choice([0.03, 0.10, 0.20])),
         motorcycles=float(rng.choice([0.0, 0.02, 0.06])),
     )

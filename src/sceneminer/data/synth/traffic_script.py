@@ -23,6 +23,8 @@ from sceneminer.data.synth.traffic_world import Extras, World
 from sceneminer.data.synth.vehicles import Start
 
 EGO_HALF_M, EGO_HALF_LENGTH_M = 0.865, 2.042
+LONGEST_GLANCE_S = 2.6
+"""Glances off the road of more than 2 s are what crashes are made of (Klauer et al. 2006); few last longer."""
 KINDS = (
     "step_out",
     "jaywalk",
@@ -125,10 +127,10 @@ def _stage_beside(
     kind: str, world: World, moments: list[Moment], rng: np.random.Generator, ease: float
 ) -> Script | None:
     """Somebody comes from the side of the road into ego's lane."""
-    low, high = {"jaywalk": (5.0, 13.0), "door_side_cyclist": (5.8, 14.0)}.get(kind, (4.5, 9.8))
+    low, high = {"jaywalk": (5.0, 14.0), "door_side_cyclist": (5.5, 14.0)}.get(kind, (4.5, 12.0))
     fit = [m for m in moments if _open_street(world, m, low, high)]
     rng.shuffle(fit)  # type: ignore[arg-type]
-    for m in fit[:10]:
+    for m in fit[:16]:
         right = kerb_distance(world.net, m.xy, _left(m.yaw) * -1.0)
         if right > 6.2:  # somebody from so far off would be seen for long
             continue
@@ -153,7 +155,7 @@ def _from_side(
     kind: str, m: Moment, right_m: float, left_m: float, rng: np.random.Generator, ease: float
 ) -> Script | None:
     """A person or cyclist who starts at the right-hand kerb, hidden by a parked van or not."""
-    pace = {"step_out": (1.7, 2.6), "jaywalk": (1.1, 1.7), "occluded_cyclist": (3.2, 4.6), "near_miss": (2.6, 3.4)}[
+    pace = {"step_out": (1.7, 2.6), "jaywalk": (1.1, 1.7), "occluded_cyclist": (2.8, 4.2), "near_miss": (2.6, 3.4)}[
         kind
     ]
     speed, margin = float(rng.uniform(*pace)), (float(rng.uniform(0.45, 0.85)), float(rng.random()))
@@ -177,21 +179,24 @@ def _from_side(
         category, look, walk, 0.0, speed, 0.0, role=kind, rider=category == "vehicle.bicycle", cued=True, heed=0.0
     )
     things = (_hiding_van(m, right_m, rng),) if hidden else ()
-    to_edge_s = (start_right - EGO_HALF_M - 0.3) / speed + 0.35  # the last for picking up speed
-    over_s = (2 * EGO_HALF_M + 0.8) / speed
+    to_edge_s = (start_right - EGO_HALF_M - 0.3) / speed + (
+        0.05 if kind == "occluded_cyclist" else 0.35
+    )  # the last for picking up speed
+    over_s = (2 * EGO_HALF_M + (1.9 if kind == "occluded_cyclist" else 0.8)) / speed
     entry_m = v = m.speed_mps
     for _ in range(3):  # ego's speed where its way gets this short, not where the ways meet
-        if kind == "near_miss":  # over just before ego comes, unless ego brakes
-            entry_m, blind = v * (over_s + margin[0] + 0.3 * ease), over_s
+        if kind in ("near_miss", "occluded_cyclist"):  # over just before ego comes, unless ego brakes
+            spare_s = 0.25 * margin[0] if kind == "occluded_cyclist" else 0.75 * margin[0]
+            entry_m, blind = v * (over_s + spare_s + 0.3 * ease), 0.8 * over_s
         elif kind == "jaywalk":
             blind = 0.6 + 0.5 * margin[1]
-            entry_m = v * blind + v * v / (2 * (2.8 + 1.7 * margin[1])) + 3.0 + 4.0 * ease
+            entry_m = v * blind + v * v / (2 * (3.3 + 1.9 * margin[1])) + 2.2 + 4.0 * ease
         else:
             blind = 0.45 + 0.25 * margin[1]
-            entry_m = v * blind + v * v / (2 * (4.5 + 1.8 * margin[1])) + 1.8 + 3.0 * ease
+            entry_m = v * blind + v * v / (2 * (4.6 + 1.8 * margin[1])) + 1.6 + 3.0 * ease
         entry_s, v = m.way.before(m.time_s, entry_m + EGO_HALF_LENGTH_M)
     cue_s = entry_s - to_edge_s
-    if cue_s < 0.6 or v < 4.0 or (kind in ("step_out", "occluded_cyclist") and entry_m > 14.5 + 4.0 * ease):
+    if cue_s < 0.6 or v < 4.0 or (kind in ("step_out", "occluded_cyclist") and entry_m > 21.0 + 4.0 * ease):
         return None
     clear = [(walk.xy, 0.6), *((_spine(thing), 1.3) for thing in things)]
     extras = Extras((), (who,), things, tuple(clear))
@@ -216,9 +221,9 @@ def _door_side(world: World, m: Moment, rng: np.random.Generator, ease: float) -
     """A cyclist rides along the edge ahead of ego and swerves in front of it, as if a car door had opened."""
     net = world.net
     length = lane_length(net, m.lane)
-    speed, edge = float(rng.uniform(3.0, 4.2)), 0.5 * net.lanes[m.lane].width_m - 0.2
+    speed, edge = float(rng.uniform(2.6, 3.8)), 0.5 * net.lanes[m.lane].width_m - 0.2
     back = min(m.lane_s - 4.0, 34.0)
-    if back < 12.0 or length - m.lane_s < 16.0:
+    if back < 9.0 or length - m.lane_s < 16.0:
         return None
     stations = np.arange(m.lane_s - back, min(m.lane_s + 34.0, length - 3.0), 1.0)
     x, y, yaw = lane_at(net.lanes[m.lane], stations)
@@ -240,7 +245,7 @@ def _door_side(world: World, m: Moment, rng: np.random.Generator, ease: float) -
         cued=True,
     )
     ride_s = (back - 1.0) / speed + 0.8
-    tail_m = (m.speed_mps - speed) * float(rng.uniform(1.1, 1.6) + 0.5 * ease) + 2.9
+    tail_m = (m.speed_mps - speed) * float(rng.uniform(0.8, 1.4) + 0.5 * ease) + 2.9
     swerve_s, v = m.way.before(m.time_s, tail_m)
     if swerve_s - ride_s < 0.6 or v < speed + 1.5:
         return None
@@ -262,7 +267,7 @@ def _stage_cut_in(
             continue
         delta = run.pose[row, :, :2] - m.xy
         ahead, left = delta @ _ahead(m.yaw), delta @ _left(m.yaw)
-        beside = (np.abs(np.abs(left) - lane.width_m) < 1.0) & run.active[row] & (ahead > 4.5) & (ahead < 14.0)
+        beside = (np.abs(np.abs(left) - lane.width_m) < 1.0) & run.active[row] & (ahead > 4.5) & (ahead < 13.0)
         same = np.cos(run.pose[row, :, 2] - m.yaw) > 0.9
         slow = (run.speed[row] < m.speed_mps + 1.0) & (run.speed[row] > 3.0)
         tows = np.array([tow is not None for tow in world.fleet.tow])
@@ -270,7 +275,9 @@ def _stage_cut_in(
             target = lane.left if left[i] > 0 else lane.right
             if i > 0 and target is not None and world.fleet.category[i] != "vehicle.bicycle":
                 side = -1.0 if left[i] > 0 else 1.0
-                return Script("cut_in", m.time_s, m.xy, Extras(), actor=i, cue_s=m.time_s, blind_s=0.5, strength=side)
+                return Script(
+                    "cut_in", m.time_s, m.xy, Extras(), actor=i, cue_s=m.time_s, blind_s=1.5 - 0.6 * ease, strength=side
+                )
     return _stage_pull_out(world, moments, rng, ease)
 
 
@@ -281,7 +288,7 @@ def _stage_pull_out(world: World, moments: list[Moment], rng: np.random.Generato
     net = world.net
     for m in fit[:6]:
         right = kerb_distance(net, m.xy, _left(m.yaw) * -1.0)
-        if right < 3.3 or right > 5.5 or lane_length(net, m.lane) - m.lane_s < 32.0:
+        if right < 3.3 or right > 6.2 or lane_length(net, m.lane) - m.lane_s < 32.0:
             continue
         look, driver = draw_look("vehicle.car", rng, style="hatchback"), draw_driver(rng)
         driver = replace(driver, offset_m=0.0, accel_mps2=2.2)
@@ -297,10 +304,10 @@ def _stage_pull_out(world: World, moments: list[Moment], rng: np.random.Generato
         along = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(xy, axis=0).T))])
         moved = resample(xy, path.lane, along)
         moved = replace(moved, gates=path.gates, marks=path.marks, cap_mps=speed_caps(net, moved, driver))
-        start = Start("vehicle.car", look, driver, moved, m.lane_s, 0.0, False, role="cut_in")
+        start = Start("vehicle.car", look, driver, moved, m.lane_s, 0.0, False, role="cut_in", absent=True)
         clear = ((moved.xy[max(0, int((m.lane_s - 4.0) / STEP_M)) : int((m.lane_s + 14.0) / STEP_M)], 1.4),)
         v = m.speed_mps
-        cue, _ = m.way.before(m.time_s, v * float(rng.uniform(2.4, 3.1) + 0.4 * ease) + 4.0)
+        cue, _ = m.way.before(m.time_s, v * float(rng.uniform(1.3, 2.1) + 0.5 * ease) + 3.0)
         if cue > 0.6:
             return Script("cut_in", m.time_s, m.xy, Extras((start,), (), (), clear), cue_s=cue, blind_s=1.5)
     return None
@@ -317,8 +324,12 @@ def _stage_hard_brake(run: Recording, moments: list[Moment], rng: np.random.Gene
         gap = float(np.hypot(*(run.pose[row, lead, :2] - m.xy))) - 4.3
         straight = np.cos(run.pose[row, lead, 2] - m.yaw) > 0.97
         if gap < 2.9 * m.speed_mps and straight:
-            hard = float(rng.uniform(5.0, 7.0) - 1.0 * ease)
-            blind = float(rng.uniform(0.7, 1.1) - 0.2 * ease)
+            hard, must = float(rng.uniform(5.5, 7.5)), float(rng.uniform(4.2, 6.2) - 1.5 * ease)
+            v, ahead_v = m.speed_mps, float(run.speed[row, lead])
+            # ego looks away until it must brake that hard to stop short of where the other will stand
+            blind = (gap - 1.2 + ahead_v**2 / (2 * hard) - v**2 / (2 * must)) / v
+            if not 0.4 < blind < LONGEST_GLANCE_S:
+                continue
             return Script(
                 "hard_brake", m.time_s, m.xy, Extras(), actor=lead, cue_s=m.time_s, blind_s=blind, strength=hard
             )
@@ -332,7 +343,11 @@ def _stage_cross(
     net = world.net
     for m in moments:
         link = net.lanes[m.lane]
-        if link.intersection is None or m.speed_mps < 4.0 or (kind == "oncoming_left_turn" and link.turn == "left"):
+        if (
+            link.intersection is None
+            or _slowest(m, 3.5) < 3.5
+            or (kind == "oncoming_left_turn" and link.turn == "left")
+        ):
             continue
         others = [k for k, lane in net.lanes.items() if lane.intersection == link.intersection and k != m.lane]
         for other in rng.permutation(others).tolist():
@@ -348,6 +363,12 @@ def _stage_cross(
             if script is not None:
                 return script
     return None
+
+
+def _slowest(m: Moment, seconds: float) -> float:
+    """Ego's lowest speed in the last seconds: who has just given way will do so again."""
+    row = round((m.time_s + EGO_LEAD_S) / TICK_S)
+    return float(np.min(m.way.speed_mps[max(row - round(seconds / TICK_S), 0) : row + 1]))
 
 
 def _crosser(

@@ -17,6 +17,10 @@ from sceneminer.data.synth.vehicles import WAKE_M, Start
 
 EGO_LOOK = Look((4.084, 1.730, 1.562), (0.92, 0.92, 0.90), (0.40, 0.41, 0.43), 0)
 """Renault Zoe."""
+BESIDE_M = (2.75, 4.2)
+"""So far to the side lies the middle of the next lane."""
+JUNCTIONS = 20.0
+"""How much routes of long blocks are liked: junctions are half of the town's road area, but not of what one drives."""
 LARGE = ("vehicle.truck", "vehicle.bus.rigid", "vehicle.bus.bendy")
 
 
@@ -62,20 +66,38 @@ def choose_ego(
         start = plain[int(rng.integers(len(plain)))]
         route = draw_route(net, start, length_m + 40.0, rng, turns=turns)
         length = sum(lane_length(net, k) for k in route)
-        score = _score(net, route, mood) + float(rng.normal(0.0, 0.6)) - 0.05 * max(0.0, length_m - length)
+        score = _score(net, route, mood) + float(rng.normal(0.0, 0.6)) - 0.4 * max(0.0, length_m - length)
+        score -= JUNCTIONS * _junction_share(net, route)
         if best is None or score > best[0]:
             best = (score, route)
     assert best is not None
     return best[1], 6.0 + float(rng.uniform(0.0, 8.0)), driver
 
 
+def _junction_share(net: RoadNet, route: list[int]) -> float:
+    """Of the length of the route's first 250 m or so, how much lies in intersections."""
+    length = np.array([lane_length(net, k) for k in route])
+    first = np.cumsum(length) < 250.0
+    inside = np.array([net.lanes[k].intersection is not None for k in route])
+    return float((length * inside)[first].sum() / max(float(length[first].sum()), 1.0))
+
+
 def _score(net: RoadNet, route: list[int], mood: Mood) -> float:
     lanes = [net.lanes[k] for k in route]
     length = np.array([lane_length(net, k) for k in route])
     limit = np.array([lane.speed_limit_mps for lane in lanes])
+    wide = float(np.mean([lane.left is not None or lane.right is not None for lane in lanes]))
+    if mood.trip == "rush":  # wide streets that queue, not lanes of lots
+        return (
+            0.6 * float((length * limit).sum() / length.sum())
+            + 2.0 * wide
+            - float(any(lane.width_m > 5.0 for lane in lanes))
+        )
     if mood.trip == "fast":
-        return 1.2 * float((length * limit).sum() / length.sum()) - 1.5 * sum(
-            lane.turn != "straight" for lane in lanes[:5]
+        return (
+            2.2 * float((length * limit).sum() / length.sum())
+            + 2.0 * wide
+            - 1.5 * sum(lane.turn != "straight" for lane in lanes[:5])
         )
     if mood.trip == "turns":
         return 1.2 * sum(lane.turn != "straight" for lane in lanes)
@@ -114,10 +136,10 @@ def draw_traffic(
         for at in np.sort(
             rng.uniform(6.0, length - 4.0, int(rng.poisson(mood.vehicles_per_km * weight * length / 1000)))
         ):
-            x, y, _ = lane_pose(net, lane_id, float(at))
+            x, y, yaw = lane_pose(net, lane_id, float(at))
             category = _draw_category(lane.speed_limit_mps, lane.width_m, mood, rng)
-            space = 17.0 if category in LARGE else 10.0
-            if np.min(np.hypot(*(places - (x, y)).T)) < space or _blocked(net, lane_id, float(at)):
+            space = 17.0 if category in LARGE else 9.0
+            if _too_close(places, (x, y, yaw), space) or _blocked(net, lane_id, float(at)):
                 continue
             start = _start_vehicle(net, lane_id, float(at), category, mood, rng)
             if start is None:
@@ -126,6 +148,14 @@ def draw_traffic(
             starts.append(Start(**{**vars(start), "asleep": asleep}))
             places = np.concatenate([places, [(x, y)]])
     return starts
+
+
+def _too_close(places: Float[ndarray, "n 2"], pose: tuple[float, float, float], space_m: float) -> bool:
+    """Whether somebody starts within a distance, those in the next lanes apart: they drive side by side."""
+    x, y, yaw = pose
+    delta = places - (x, y)
+    aside = np.abs(delta[:, 1] * np.cos(yaw) - delta[:, 0] * np.sin(yaw))
+    return bool(np.any((np.hypot(*delta.T) < space_m) & ((aside < BESIDE_M[0]) | (aside > BESIDE_M[1]))))
 
 
 def _blocked(net: RoadNet, lane_id: int, at_m: float) -> bool:
