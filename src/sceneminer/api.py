@@ -15,7 +15,8 @@ from sceneminer.index.manage import delete_logs, index_info, move_root, optimize
 from sceneminer.index.search import Hit, Index, hardest, open_index, search
 from sceneminer.labels.risk import clip_risk, log_risk
 from sceneminer.labels.tags import label_tags
-from sceneminer.mine.run import MineReport, mine
+from sceneminer.mine.report import MineReport
+from sceneminer.mine.run import mine
 from sceneminer.mine.units import MiningPlan
 from sceneminer.model.embedder import Embedder, EmbedderTower
 from sceneminer.model.scene_model import SceneModel

@@ -247,7 +247,12 @@ def optimize(index: IndexPath) -> None:
 
 
 def _names(text: str | None) -> tuple[str, ...] | None:
-    return tuple(part.strip() for part in text.split(",") if part.strip()) if text else None
+    if text is None:
+        return None
+    names = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not names:
+        raise typer.BadParameter(f"expected names separated by commas, found {text!r}")
+    return names
 
 
 def _microseconds(text: str, option: str) -> int:
@@ -276,7 +281,8 @@ def _print_hits(hits: tuple[Any, ...], format_: str, *, score: str) -> None:
     for name in ("#", score, "log", "from", "to", "risk", "why", "best clip"):
         table.add_column(name, justify="right" if name in ("#", score, "risk") else "left", overflow="fold")
     for rank, hit in enumerate(hits, 1):
-        cells = (str(rank), f"{hit.score:.3f}", hit.log_name, *_span(hit), *_risk(hit), hit.best_clip_id)
+        shown = "–" if hit.score is None else f"{hit.score:.3f}"
+        cells = (str(rank), shown, hit.log_name, *_span(hit), *_risk(hit), hit.best_clip_id)
         table.add_row(*(Text(one_line(cell)) for cell in cells))
     # In a file or a pipe nothing is as narrow as a terminal: one hit, one line.
     Console(width=None if sys.stdout.isatty() else 10_000, highlight=False).print(table)

@@ -162,6 +162,14 @@ def test_hardness_is_refreshed_explicitly_and_ranks(index):
         assert row["hardness"] == pytest.approx(rare, abs=1e-6)
 
 
+def test_a_filter_alone_finds_clips_without_hardness_last(index):
+    everything = search(index, where="ego_speed_mps is null", top=500)  # nothing has been refreshed yet
+    assert {clip for hit in everything for clip in hit.clip_ids} == set(
+        index.store.read("clips")["clip_id"].to_pylist()
+    )
+    assert all(hit.score is None for hit in everything)
+
+
 def test_rarity_is_the_mean_distance_to_neighbours_of_other_logs():
     rng = np.random.default_rng(1)
     vectors, logs = rng.normal(size=(40, 5)), np.repeat(np.arange(4), 10)

@@ -13,7 +13,7 @@ from nuscenes_tree import make_nuscenes_tree, nuscenes_tables, write_tables
 from PIL import Image
 
 from sceneminer.data.errors import DataError
-from sceneminer.mine.quarantine import Quarantine, Quarantined
+from sceneminer.index.quarantine import Quarantine, Quarantined
 from sceneminer.mine.run import mine
 from sceneminer.mine.units import MiningPlan
 

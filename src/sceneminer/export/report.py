@@ -17,7 +17,7 @@ from sceneminer.index.manage import IndexInfo, index_info
 from sceneminer.index.search import Hit, Index
 from sceneminer.index.where import quote
 from sceneminer.labels.prompts import TAGS
-from sceneminer.mine.quarantine import Quarantine
+from sceneminer.index.quarantine import Quarantine
 
 _NAMED = 40
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from sceneminer.index.errors import IndexFault
 from sceneminer.index.hardness import Refreshed, index_version, refresh_hardness
+from sceneminer.index.quarantine import Quarantine
 from sceneminer.index.schema import TABLES, UNIT_TABLES
 from sceneminer.index.search import Index
 from sceneminer.index.store import ANN_FROM_ROWS, writer_lock
@@ -72,7 +73,9 @@ def delete_logs(index: Index, names: tuple[str, ...]) -> dict[str, int]:
         logs = find_logs(index, names)
         condition = f"log_id IN ({', '.join(quote(row['log_id']) for row in logs)})"
         order = ("clips", *UNIT_TABLES, "empty_units", "logs")
-        return {name: index.store.delete(name, condition) for name in order}
+        removed = {name: index.store.delete(name, condition) for name in order}
+        Quarantine(index.folder).forget_logs({row["log_id"] for row in logs})
+        return removed
 
 
 def move_root(index: Index, old: Path, new: Path) -> int:

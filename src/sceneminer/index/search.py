@@ -12,7 +12,7 @@ from numpy import ndarray
 
 from sceneminer.index.errors import IndexFault, QueryError
 from sceneminer.index.store import Store
-from sceneminer.index.where import Filter, parse_where, quote
+from sceneminer.index.where import parse_where, quote
 
 MAX_TOP = 10_000
 MAX_TEXT = 1000
@@ -46,7 +46,8 @@ class Hit:
     log_name: str
     start_us: int
     end_us: int
-    score: float
+    score: float | None
+    """Cosine similarity to a text or example, else hardness; None where that is null."""
     best_clip_id: str
     clip_ids: tuple[str, ...]
     parts: dict[str, Any] = field(default_factory=dict)
@@ -79,10 +80,11 @@ def search(
     top: int = 10,
     encode_text: TextEncoder | None = None,
 ) -> tuple[Hit, ...]:
-    """The ``top`` intervals nearest to a text or to a clip (or, with neither, the hardest), under a filter.
+    """The ``top`` intervals nearest to a text or to a clip, under a filter; with neither, by hardness.
 
-    ``top`` counts intervals after merging. ``encode_text`` defaults to the text tower named in the index. QueryError
-    for a query that is empty, too long, names an unknown clip or filters on what is not allowed.
+    By filter alone, clips whose hardness is null are found too, last and with score None. ``top`` counts intervals
+    after merging. ``encode_text`` defaults to the text tower named in the index. QueryError for a query that is
+    empty, too long, names an unknown clip or filters on what is not allowed.
     """
     if not 1 <= top <= MAX_TOP:
         raise QueryError(f"expected top between 1 and {MAX_TOP}, found {top}")
@@ -92,7 +94,7 @@ def search(
     if text is None and like is None:
         if condition is None:
             raise QueryError("expected a text, a clip to be like, or a filter; found none")
-        return hardest(index, where=where, top=top)
+        return _by_hardness(index, condition.sql, top=top)
     vector, excluded = _query_vector(index, text, like, encode_text)
     filters = [part for part in (condition.sql if condition else None, excluded) if part]
     sql = " AND ".join(f"({part})" for part in filters) or None
@@ -111,9 +113,14 @@ def hardest(index: Index, *, where: str | None = None, top: int = 10) -> tuple[H
         raise QueryError(f"expected top between 1 and {MAX_TOP}, found {top}")
     if "hardness" not in index.manifest:
         raise IndexFault("expected hardness in this index, found none yet; run sceneminer index optimize")
-    condition = Filter("", "true") if where is None else parse_where(where)
-    rows = index.store.read("clips", columns=_SHOWN, where=f"hardness IS NOT NULL AND ({condition.sql})")
-    order = np.lexsort((np.array(rows["clip_id"].to_pylist(), dtype=str), -rows["hardness"].to_numpy()))
+    condition = "true" if where is None else parse_where(where).sql
+    return _by_hardness(index, f"hardness IS NOT NULL AND ({condition})", top=top)
+
+
+def _by_hardness(index: Index, sql: str, *, top: int) -> tuple[Hit, ...]:
+    rows = index.store.read("clips", columns=_SHOWN, where=sql)
+    hardness = rows["hardness"].fill_null(-1.0).to_numpy()
+    order = np.lexsort((np.array(rows["clip_id"].to_pylist(), dtype=str), -hardness))
     rows = rows.take(pa.array(order))
     return _intervals(index, lambda limit: rows.slice(0, limit), score="hardness", top=top)
 
@@ -169,7 +176,7 @@ def _intervals(index: Index, fetch: Callable[[int], pa.Table], *, score: str, to
         groups, complete = _merge(rows.to_pylist(), stride_us=stride_us, top=top)
         if complete or rows.num_rows < limit:
             hits = [_hit(group, score) for group in groups]
-            return tuple(sorted(hits, key=lambda hit: (-hit.score, hit.log_id, hit.start_us)))
+            return tuple(sorted(hits, key=_rank))
         limit *= 2
 
 
@@ -190,15 +197,19 @@ def _touches(group: list[dict[str, Any]], row: dict[str, Any], stride_us: int) -
     return group[0]["log_id"] == row["log_id"] and first - stride_us <= row["start_us"] <= last + stride_us
 
 
+def _rank(hit: Hit) -> tuple[bool, float, str, int]:
+    return hit.score is None, -(hit.score or 0.0), hit.log_id, hit.start_us
+
+
 def _hit(group: list[dict[str, Any]], score: str) -> Hit:
-    best = max(group, key=lambda row: (row[score], row["clip_id"]))
+    best = max(group, key=lambda row: (row[score] is not None, row[score] or 0.0, row["clip_id"]))
     camera = best["risk_camera"]
     return Hit(
         log_id=best["log_id"],
         log_name=best["log_name"],
         start_us=min(row["start_us"] for row in group),
         end_us=max(row["end_us"] for row in group),
-        score=float(best[score]),
+        score=None if best[score] is None else float(best[score]),
         best_clip_id=best["clip_id"],
         clip_ids=tuple(row["clip_id"] for row in group),
         parts={

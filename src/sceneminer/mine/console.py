@@ -9,10 +9,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.text import Text
 
 from sceneminer.data.options import OpenOptions
+from sceneminer.index.quarantine import Quarantine
 from sceneminer.mine.printable import one_line
-from sceneminer.mine.quarantine import Quarantine
-from sceneminer.mine.run import MineReport, mine
+from sceneminer.mine.report import MineReport
 from sceneminer.mine.run import Progress as Where
+from sceneminer.mine.run import mine
 from sceneminer.mine.units import MiningPlan
 from sceneminer.model.tower import NumericMode
 

@@ -10,9 +10,9 @@ import pyarrow as pa
 from PIL import Image
 
 from sceneminer.data.clip import Clip
+from sceneminer.index.quarantine import Quarantined
 from sceneminer.index.schema import THUMBS_SCHEMA, clips_schema, tokens_schema
 from sceneminer.labels.prompts import TAGS
-from sceneminer.mine.quarantine import Quarantined
 from sceneminer.mine.stage import ClipSignals, mine_clips
 from sceneminer.mine.tracks import track_signals
 from sceneminer.mine.units import MiningPlan, Unit
@@ -59,6 +59,7 @@ def mine_unit(
     thumbs: list[dict[str, Any]] = []
     quarantined: dict[Quarantined, None] = {}
     images: set[tuple[str, int]] = set()
+    gap: list[Clip] = []
     for found, known in zip(signals, tracks.clips, strict=True):
         if on_clip:
             on_clip(found.clip)
@@ -66,6 +67,12 @@ def mine_unit(
         for line in _masked(unit, found):
             quarantined[line] = None
         reason = _unusable(unit, found, plan)
+        if not found.listed and reason:
+            gap.append(found.clip)
+            continue
+        for line in _gap(unit, gap):
+            quarantined[line] = None
+        gap = []
         if reason:
             line = Quarantined(unit.log.log_id, unit.unit_id, "clip", found.clip.clip_id, "too_few_cameras", reason)
             quarantined[line] = None
@@ -78,6 +85,8 @@ def mine_unit(
             tokens.append({**ids, "stream_fingerprint": stream_fingerprint, "tokens": flat, "mean_embedding": mean})
         if found.thumb is not None:
             thumbs.append({**ids, "jpeg": _jpeg(found.thumb)})
+    for line in _gap(unit, gap):
+        quarantined[line] = None
     dim = model.tower.embed_dim
     tables = {
         "clips": pa.Table.from_pylist(clips, schema=clips_schema(dim)),
@@ -124,6 +133,16 @@ def _masked(unit: Unit, found: ClipSignals) -> list[Quarantined]:
         Quarantined(log.log_id, unit.unit_id, "image", log.series[camera].files[i], issue.kind, issue.reason)
         for (camera, i), issue in found.masked
     ]
+
+
+def _gap(unit: Unit, clips: list[Clip]) -> list[Quarantined]:
+    """One line for neighbouring clips in which the log has nothing at all."""
+    if not clips:
+        return []
+    start_s, end_s = ((t - unit.log.start_us) / 1e6 for t in (clips[0].start_us, clips[-1].end_us))
+    reason = f"expected images or tracks from {start_s:.1f} to {end_s:.1f} s of the log, found neither"
+    first = clips[0].clip_id
+    return [Quarantined(unit.log.log_id, unit.unit_id, "clip", first, "nothing_recorded", reason, len(clips))]
 
 
 def _unusable(unit: Unit, found: ClipSignals, plan: MiningPlan) -> str:

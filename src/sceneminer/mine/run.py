@@ -14,15 +14,16 @@ from typing import Any
 import pyarrow as pa
 
 from sceneminer.data.clip import Clip
-from sceneminer.data.errors import DataError, Issue
+from sceneminer.data.errors import DataError
 from sceneminer.data.log import Log
 from sceneminer.data.open import open_logs
 from sceneminer.data.options import LogSet, OpenOptions
 from sceneminer.index.errors import IndexFault
 from sceneminer.index.hardness import refresh_hardness
+from sceneminer.index.quarantine import Quarantine, Quarantined
 from sceneminer.index.schema import EMPTY_UNITS_SCHEMA, LOGS_SCHEMA, UNIT_TABLES
 from sceneminer.index.store import Store, writer_lock
-from sceneminer.mine.quarantine import Quarantine, Quarantined
+from sceneminer.mine.report import MineReport, report_of
 from sceneminer.mine.rows import UnitRows, mine_unit
 from sceneminer.mine.units import MiningPlan, Unit, units_of, without_endless
 from sceneminer.model.fingerprint import head_fingerprint, stream_fingerprint
@@ -32,9 +33,6 @@ from sceneminer.model.zoo import TINY, resolve_model
 
 COMMIT_CLIPS = 1024
 COMMIT_SECONDS = 15.0
-NOTES = frozenset({"missing_table", "unsupported", "no_calibration"})
-"""Issues that say what a data set does not have; every other kind is damage and shows in the exit code."""
-
 Executor = Callable[[list[Unit], SceneModel, MiningPlan, str, int], Iterator[UnitRows]]
 
 
@@ -45,30 +43,6 @@ class Progress:
     clips_done: int
     clips_total: int
     log: str
-
-
-@dataclass(frozen=True)
-class MineReport:
-    """What a run did and what it could not use."""
-
-    logs: int
-    units: int
-    units_already: int
-    clips: int
-    images: int
-    images_masked: int
-    clips_quarantined: int
-    logs_refused: tuple[tuple[str, Issue], ...]
-    issues: tuple[tuple[str, Issue], ...]
-    """(log name, or empty for the root; what was not usable on opening)"""
-    index_clips: int
-
-    @property
-    def exit_code(self) -> int:
-        """0 all mined, 3 something was masked by damage, dropped from a table, or quarantined."""
-        damaged = any(issue.kind not in NOTES for _, issue in self.issues)
-        lost = self.images_masked or self.clips_quarantined or self.logs_refused
-        return 3 if lost or damaged else 0
 
 
 def mine(
@@ -121,7 +95,7 @@ def mine(
         done = _commit_all(run(todo, scene_model, plan, fingerprint, workers), store, quarantine, watch)
         refresh_hardness(store)
         store.optimize()
-        return _report(found, units, todo, done, quarantine, store)
+        return report_of(found, units, todo, done=done, quarantine=quarantine, index_clips=store.rows("clips"))
 
 
 def run_here(
@@ -315,24 +289,3 @@ def _log_rows(logs: tuple[Log, ...], root: Path, options: OpenOptions) -> pa.Tab
             }
         )
     return pa.Table.from_pylist(rows, schema=LOGS_SCHEMA)
-
-
-def _report(
-    found: LogSet, units: list[Unit], todo: list[Unit], done: Counter[str], quarantine: Quarantine, store: Store
-) -> MineReport:
-    ids = {unit.unit_id for unit in units}
-    lines = [line for line in quarantine.lines if line.unit_id in ids]
-    issues = [("", issue) for issue in found.issues]
-    issues += [(log.name, issue) for log in found.logs for issue in log.issues]
-    return MineReport(
-        logs=len(found.logs),
-        units=len(units),
-        units_already=len(units) - len(todo),
-        clips=done["clips"],
-        images=done["images"],
-        images_masked=sum(line.what == "image" for line in lines),
-        clips_quarantined=sum(line.what == "clip" for line in lines),
-        logs_refused=found.refused,
-        issues=tuple(issues),
-        index_clips=store.rows("clips"),
-    )

@@ -20,6 +20,8 @@ class Quarantined:
     """File name relative to the media root, clip id, or log name."""
     kind: str
     reason: str
+    count: int = 1
+    """How many clips this line stands for: a gap without any recording is one line."""
 
 
 class Quarantine:
@@ -38,11 +40,12 @@ class Quarantine:
             self.lines = new
             _write(self.path, sorted(new))
 
+    def forget_logs(self, log_ids: set[str]) -> None:
+        """Drop what was said of these logs."""
+        self.replace([(line.log_id, line.unit_id) for line in self.lines if line.log_id in log_ids], [])
+
     def units(self) -> set[str]:
         return {line.unit_id for line in self.lines if line.unit_id}
-
-    def count(self, what: str) -> int:
-        return sum(line.what == what for line in self.lines)
 
 
 def _read(path: Path) -> list[Quarantined]:
