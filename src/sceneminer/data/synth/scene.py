@@ -270,7 +270,7 @@ class Actor:
     """x, y, z of the bottom centre, yaw, speed along the heading; every TICK_S, or one row when it never moves."""
     present: Bool[ndarray, "t"]
     """False before it enters and after it leaves the world; one element when it never moves."""
-    braking: Bool[ndarray, "t"] = field(default_factory=lambda: np.zeros(1, bool))
+    braking: Bool[ndarray, "#t"] = field(default_factory=lambda: np.zeros(1, bool))
     indicator: ndarray = field(default_factory=lambda: np.zeros(1, np.int8))
     """-1 right, 0 off, 1 left, 2 hazard; int8 [t]."""
     rider: bool = False
