@@ -1,6 +1,6 @@
 """Pictures of a written town, for people to look at: random frames, one whole clip, one sweep over the map.
 
-``python -m sceneminer.evals.contact_sheet TOWN... --index INDEX --out docs/images`` makes ``frames.png`` (24 random
+``python -m sceneminer.evals.contact_sheet TOWN... --index INDEX --out docs/images`` makes ``frames.jpg`` (24 random
 frames of all roots), ``clip.png`` (the hardest risky clip of an index: six cameras with boxes, bird's-eye view, risk)
 and ``lidar.png`` (one sweep by class over the map, with boxes).
 """
@@ -41,7 +41,7 @@ def draw_frames(logs: tuple[Log, ...], out: Path, *, seed: int = 0, columns: int
         series = log.series[str(rng.choice(log.cameras()))]
         tiles.append(log.store.read_image(series, int(rng.integers(len(series))), size=(448, 256)))
     grid = np.stack(tiles).reshape(rows, columns, *tiles[0].shape)
-    Image.fromarray(np.concatenate([np.concatenate(list(row), 1) for row in grid])).save(out, optimize=True)
+    Image.fromarray(np.concatenate([np.concatenate(list(row), 1) for row in grid])).save(out, quality=88)
 
 
 def draw_sweep(log: Log, out: Path) -> None:
@@ -111,7 +111,7 @@ def main() -> None:
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
     logs = tuple(log for root in asked.roots for log in open_logs(root).logs)
-    draw_frames(logs, asked.out / "frames.png")
+    draw_frames(logs, asked.out / "frames.jpg")
     draw_sweep(
         next(log for log in logs if any(s.modality == "lidar" for s in log.series.values())), asked.out / "lidar.png"
     )
