@@ -8,7 +8,11 @@ mkdir -p "$work"
 export SCENEMINER_CACHE="$work/cache" COLUMNS=140
 
 say() {
-  printf '\n```\n$ sceneminer %s\n' "$(printf '%q ' "$@" | sed -e "s#$data#DATA#g" -e "s#$work#WORK#g" -e 's/ $//')"
+  local shown='sceneminer' word
+  for word in "$@"; do
+    case $word in *[!a-zA-Z0-9_./-]*) shown+=" \"$word\"" ;; *) shown+=" $word" ;; esac
+  done
+  printf '\n```\n$ %s\n' "$shown" | sed -e "s#$data#DATA#g" -e "s#$work#WORK#g"
   sceneminer "$@" 2>&1 | sed -e "s#$data#DATA#g" -e "s#$work#WORK#g"
   printf 'exit %s\n```\n' "${PIPESTATUS[0]}"
 }

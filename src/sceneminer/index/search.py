@@ -95,6 +95,8 @@ def search(
         if condition is None:
             raise QueryError("expected a text, a clip to be like, or a filter; found none")
         return _by_hardness(index, condition.sql, top=top)
+    if index.store.rows("clips", "stream_fingerprint IS NOT NULL") == 0:
+        raise IndexFault("expected clips with images, found none in this index; search it by filter (--where)")
     vector, excluded = _query_vector(index, text, like, encode_text)
     filters = [part for part in (condition.sql if condition else None, excluded) if part]
     sql = " AND ".join(f"({part})" for part in filters) or None
