@@ -47,6 +47,10 @@ class Quarantine:
     def units(self) -> set[str]:
         return {line.unit_id for line in self.lines if line.unit_id}
 
+    def count(self, what: Literal["image", "clip", "log"], *, units: set[str] | None = None) -> int:
+        """How many images, clips or logs the lines stand for; of these units only, if given."""
+        return sum(line.count for line in self.lines if line.what == what and (units is None or line.unit_id in units))
+
 
 def _read(path: Path) -> list[Quarantined]:
     if not path.exists():

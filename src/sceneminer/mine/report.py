@@ -41,7 +41,6 @@ def report_of(
 ) -> MineReport:
     """What a run that mined ``todo`` of ``units`` did; damage counts whether this run or an earlier one met it."""
     ids = {unit.unit_id for unit in units}
-    lines = [line for line in quarantine.lines if line.unit_id in ids]
     issues = [("", issue) for issue in found.issues]
     issues += [(log.name, issue) for log in found.logs for issue in log.issues]
     return MineReport(
@@ -50,8 +49,8 @@ def report_of(
         units_already=len(units) - len(todo),
         clips=done["clips"],
         images=done["images"],
-        images_masked=sum(line.what == "image" for line in lines),
-        clips_quarantined=sum(line.count for line in lines if line.what == "clip"),
+        images_masked=quarantine.count("image", units=ids),
+        clips_quarantined=quarantine.count("clip", units=ids),
         logs_refused=found.refused,
         issues=tuple(issues),
         index_clips=index_clips,
