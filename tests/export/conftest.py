@@ -5,15 +5,13 @@ from pathlib import Path
 import pytest
 from argoverse2_tree import make_argoverse2_tree
 from folder_tree import make_frames_tree
+from hostile_words import HOSTILE_NAME, HOSTILE_WORDS
 from nuscenes_tree import make_nuscenes_tree, nuscenes_tables, write_tables
 
 from sceneminer.data.options import OpenOptions
 from sceneminer.index.search import Index, open_index
 from sceneminer.mine.run import mine
 from sceneminer.model.example import make_clip_folder
-
-HOSTILE_NAME = "<script>alert('name')</script>"
-HOSTILE_WORDS = '"><img src=x onerror=alert(1)> & [bold]<b>words'
 
 
 @pytest.fixture(scope="session")

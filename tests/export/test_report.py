@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from conftest import HOSTILE_NAME, HOSTILE_WORDS
+from hostile_words import HOSTILE_NAME, HOSTILE_WORDS
 
 from sceneminer.export.card import read_cards
 from sceneminer.export.html import Html, tag
