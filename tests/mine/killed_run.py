@@ -15,8 +15,9 @@ from pathlib import Path
 import torch
 from make_mined_log import make_model
 
+from sceneminer.index import quarantine
 from sceneminer.index.store import Store
-from sceneminer.mine import quarantine, run
+from sceneminer.mine import run
 
 WRITES = (
     (Store, "append"),
