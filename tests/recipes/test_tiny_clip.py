@@ -207,7 +207,10 @@ def test_the_tokenizer_keeps_known_words_whole_and_loses_none(tmp_path):
         write_tokenizer(tmp_path / name, texts, vocabulary=800, length=16)
     assert (tmp_path / "one/tokenizer.json").read_bytes() == (tmp_path / "two/tokenizer.json").read_bytes()
     tokenizer = load_tokenizer(tmp_path / "one", model_type="clip", length=16, vocab_size=800)
-    used = {text: (tokenizer.encode([text])[0] != tokenizer.end).sum() - 1 for text in ("Parked", "street", "zebra", "Zürich")}
+    used = {
+        text: (tokenizer.encode([text])[0] != tokenizer.end).sum() - 1
+        for text in ("Parked", "street", "zebra", "Zürich")
+    }
     assert used["Parked"] == used["street"] == 1
     assert used["zebra"] >= 3
     ids = [tuple(row) for row in tokenizer.encode(["zebra", "zebu", "Zürich", "Zurich"]).tolist()]

@@ -53,7 +53,10 @@ class Batch:
     unknown_of_object: Bool[Tensor, "t o"]
     """Pairs of which it is not known whether they match: left out of the loss."""
     facts: Mapping[str, Bool[Tensor, "_n f"]]
-    """Which of the given facts hold of each view, clip and object, and of each text up to the phrases."""
+    """Which of the given facts hold of each view, clip, object and sight, and of each text up to the phrases."""
+    sight_view: Int[Tensor, "s"]
+    """Every object that is seen, however small: which image it is in."""
+    sight_box: Float[Tensor, "s 4"]
 
 
 def make_batch(
@@ -74,7 +77,8 @@ def make_batch(
         told += [caption(views[k * n_views + int(v)], rng, grammar=grammar) for v in chosen]
         told += [caption(unions[k], rng, grammar=grammar) for _ in range(plan.clip_texts - 1)]
     around = [caption(moment.around, rng, grammar=grammar) for moment in moments]
-    objects = _draw_objects(moments, plan, rng)
+    sights = [(n, sight) for n, view in enumerate(views) for sight in view.sights]
+    objects = _draw_objects(sights, plan, rng)
     alone = [caption(_alone(sight), rng, grammar=grammar) for _, sight in objects]
     phrases = [object_captions(_alone(sight), rng, grammar=grammar)[0][0] for _, sight in objects]
     known = [*told, *alone]
@@ -103,7 +107,10 @@ def make_batch(
             "clip": torch.from_numpy(fact_table(truths, facts)),
             "object": torch.from_numpy(fact_table(object_facts, facts)),
             "text": torch.from_numpy(fact_table([implied(c.facts) for c in (*known, *around)], facts)),
+            "sight": torch.from_numpy(fact_table([_alone(s).facts for _, s in sights], facts)),
         },
+        sight_view=torch.tensor([view for view, _ in sights], dtype=torch.int64),
+        sight_box=torch.tensor([_box_share(s, moments[0].images.shape[1:3]) for _, s in sights]).reshape(-1, 4),
     )
 
 
@@ -111,17 +118,15 @@ def _alone(sight: Sight) -> SceneFacts:
     return SceneFacts(sights=(sight,), counts=(), sky=(), places=())
 
 
-def _draw_objects(moments: Sequence[Moment], plan: BatchPlan, rng: np.random.Generator) -> list[tuple[int, Sight]]:
-    """Objects large enough to have patches, rare kinds as often as common ones."""
-    found: list[tuple[int, Sight]] = []
-    view = 0
-    for moment in moments:
-        for scene in moment.views:
-            for sight in scene.sights:
-                u0, v0, u1, v1 = sight.box
-                if min(u1 - u0, v1 - v0) >= plan.least_box_px // 2 and max(u1 - u0, v1 - v0) >= plan.least_box_px:
-                    found.append((view, sight))
-            view += 1
+def _draw_objects(
+    sights: Sequence[tuple[int, Sight]], plan: BatchPlan, rng: np.random.Generator
+) -> list[tuple[int, Sight]]:
+    """Objects large enough to have patches, rare kinds more often than they come."""
+    found = []
+    for view, sight in sights:
+        u0, v0, u1, v1 = sight.box
+        if min(u1 - u0, v1 - v0) >= plan.least_box_px // 2 and max(u1 - u0, v1 - v0) >= plan.least_box_px:
+            found.append((view, sight))
     if len(found) <= plan.objects:
         return found
     _, index, counts = np.unique([s.kind for _, s in found], return_inverse=True, return_counts=True)

@@ -29,11 +29,11 @@ from sceneminer.model.text import TextTokenizer, load_tokenizer
 from sceneminer.recipes.tiny_batch import Batch, BatchPlan, augment, make_batch
 from sceneminer.recipes.tiny_data import Moment, ShardPlan, read_shard, write_shards
 from sceneminer.recipes.tiny_facts import GROUPS, Anchors, open_facts
-from sceneminer.recipes.tiny_loss import box_weights, contrast, pooled
+from sceneminer.recipes.tiny_loss import box_weights, contrast, patch_truth, pooled
 from sceneminer.recipes.tiny_model import Shape, TinyClip, config_of, write_processor
 from sceneminer.recipes.tiny_text import write_tokenizer
 from sceneminer.recipes.tiny_union import union_scene
-from sceneminer.train.loop import Loop, make_optimiser, run_loop
+from sceneminer.train.loop import Loop, make_optimisers, run_loop
 from sceneminer.train.state import STATE_FILE, load_state
 
 
@@ -45,10 +45,10 @@ class TinyRecipe:
     shards: ShardPlan = field(default_factory=lambda: ShardPlan("train"))
     towns: int = 300
     batch: BatchPlan = field(default_factory=BatchPlan)
-    loop: Loop = field(default_factory=lambda: Loop(steps=4000, decay_steps=800))
+    loop: Loop = field(default_factory=lambda: Loop(steps=6000, decay_steps=1500, rate=2e-3, muon_rate=0.02))
     keep: float = 0.5
     """Share of patches computed until the last ``whole_steps``."""
-    whole_steps: int = 800
+    whole_steps: int = 1200
     clip_weight: float = 1.0
     object_weight: float = 0.5
     fact_weight: float = 1.0
@@ -153,6 +153,7 @@ def batch_loss(
         texts = model.read(tokenizer.encode(batch.texts).to(device))
         weights = box_weights(batch.object_box.float().to(device), grid)
         objects = model.project_objects(seen, batch.object_view.to(device), weights)
+        patches = model.project(seen.patches)
     clips = pooled(seen.embeddings.unflatten(0, (m, v)))
     gone = weights.gather(1, seen.kept[batch.object_view.to(device)]).sum(1) <= 0.0
     unknown = batch.unknown_of_object.to(device) | gone
@@ -161,8 +162,11 @@ def batch_loss(
     object_loss = contrast(model.object_scale.exp() * texts @ objects.T, batch.true_of_object.to(device), unknown)
     facts = {name: true.to(device) for name, true in batch.facts.items()}
     told = texts[: len(facts["text"])]
-    sides = {"view": seen.embeddings, "clip": clips, "object": objects[~gone], "text": told}
+    sides = {"view": seen.embeddings, "clip": clips, "object": objects[~gone], "text": told, "patch": patches}
     facts["object"] = facts["object"][~gone]
+    covers = box_weights(batch.sight_box.float().to(device), grid)
+    everywhere = patch_truth(covers, batch.sight_view, facts.pop("sight"), views=m * v)
+    facts["patch"] = everywhere.gather(1, seen.kept[..., None].expand(-1, -1, everywhere.shape[-1]))
     fact_loss = torch.stack([model.anchors.loss(name, sides[name], facts[name]) for name in GROUPS]).mean()
     loss = view_loss + recipe.clip_weight * clip_loss + recipe.object_weight * object_loss
     loss = loss + recipe.fact_weight * fact_loss
@@ -204,7 +208,7 @@ def load_tiny(recipe: TinyRecipe, out: Path) -> TinyClip:
     if not (out / STATE_FILE).exists():
         raise DataError(f"expected a training in {out}, found none")
     model = make_tiny(recipe, open_tokenizer(recipe, out, ()), open_run_facts(recipe, out, ()))
-    load_state(out, model, make_optimiser(model, recipe.loop))
+    load_state(out, model, make_optimisers(model, recipe.loop))
     return model
 
 

@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from sceneminer.data.synth.facts import Fact, SceneFacts, wider
 
-GROUPS = ("view", "clip", "object", "text")
+GROUPS = ("view", "clip", "object", "text", "patch")
 _SCALE = 10.0
 _MOST_WEIGHT = 6.0
 
@@ -73,11 +73,12 @@ class Anchors(nn.Module):
         prior = torch.tensor(list(shares)).clamp(1e-4, 0.98)
         self.directions = nn.Parameter(torch.randn(len(prior), embed_dim) / embed_dim**0.5)
         # Small numbers times _SCALE: the optimiser moves every parameter by like steps, and these must move far.
-        start = {"view": prior, "clip": (3 * prior).clamp(max=0.9), "object": 0.5 * prior, "text": 0.3 * prior}
+        start = {"view": prior, "clip": (3 * prior).clamp(max=0.9), "object": 0.5 * prior}
+        start |= {"text": 0.3 * prior, "patch": 0.1 * prior}
         self.bias = nn.ParameterDict({name: nn.Parameter(torch.logit(p) / _SCALE) for name, p in start.items()})
         self.register_buffer("share", prior)
 
-    def loss(self, group: str, embeddings: Float[Tensor, "n e"], true: Bool[Tensor, "n f"]) -> Float[Tensor, ""]:
+    def loss(self, group: str, embeddings: Float[Tensor, "*n e"], true: Bool[Tensor, "*n f"]) -> Float[Tensor, ""]:
         """Binary cross entropy of each fact, per true fact; true ones of rare facts count more."""
         logits = _SCALE * (embeddings @ self.directions.T + self.bias[group])
         weight = ((1 - self.share) / self.share).sqrt().clamp(1.0, _MOST_WEIGHT)

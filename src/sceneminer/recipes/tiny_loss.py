@@ -4,9 +4,11 @@ Supervised contrast (Khosla et al., NeurIPS 2020, L_out) in both directions of C
 """
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
+
+_LEAST_COVER = 1 / 3
 
 
 def contrast(
@@ -41,6 +43,18 @@ def box_weights(boxes: Float[Tensor, "o 4"], grid: tuple[int, int]) -> Float[Ten
     wide = cover(boxes[:, 0] * columns, boxes[:, 2] * columns, u)
     high = cover(boxes[:, 1] * rows, boxes[:, 3] * rows, v)
     return (high[:, :, None] * wide[:, None, :]).flatten(1)
+
+
+def patch_truth(
+    weights: Float[Tensor, "s p"], view: Int[Tensor, "s"], facts: Bool[Tensor, "s f"], *, views: int
+) -> Bool[Tensor, "n p f"]:
+    """What is true of each patch of each image: the facts of objects that cover a third of it, or cover it most."""
+    found = torch.zeros(views, weights.shape[1], facts.shape[1], dtype=torch.bool, device=weights.device)
+    most = weights.amax(1, keepdim=True)
+    covered = (weights >= _LEAST_COVER) | ((weights == most) & (most > 0))
+    for here, image, truth in zip(covered, view.tolist(), facts, strict=True):
+        found[image] |= here[:, None] & truth
+    return found
 
 
 def pooled(embeddings: Float[Tensor, "m v e"]) -> Float[Tensor, "m e"]:

@@ -101,9 +101,12 @@ class TinyClip(nn.Module):
         """Unit embeddings of the mean patch token in each box, zero where none of its patches was kept."""
         share = weights.gather(1, seen.kept[view])
         share = share / share.sum(1, keepdim=True).clamp(min=1e-6)
-        mean = (share[:, None].to(seen.patches.dtype) @ seen.patches[view])[:, 0]
+        return self.project((share[:, None].to(seen.patches.dtype) @ seen.patches[view])[:, 0])
+
+    def project(self, tokens: Float[Tensor, "*n d"]) -> Float[Tensor, "*n e"]:
+        """Unit embeddings of patch tokens."""
         model: Any = self.clip
-        return functional.normalize(model.visual_projection(mean).float(), dim=-1, eps=1e-6)
+        return functional.normalize(model.visual_projection(tokens).float(), dim=-1, eps=1e-6)
 
 
 def config_of(shape: Shape, *, vocabulary: int) -> dict[str, Any]:

@@ -1,6 +1,7 @@
-"""A training's state on disk: weights, optimiser moments and step in one safetensors file, replaced as a whole."""
+"""A training's state on disk: weights, optimiser memory and step in one safetensors file, replaced as a whole."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -11,27 +12,26 @@ from torch import Tensor, nn
 from sceneminer.model.errors import CheckpointError
 
 STATE_FILE = "state.safetensors"
-_MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
-def save_state(folder: Path, model: nn.Module, optimiser: torch.optim.AdamW, *, step: int) -> Path:
+def save_state(folder: Path, model: nn.Module, optimisers: Sequence[torch.optim.Optimizer], *, step: int) -> Path:
     """Write the state after ``step`` steps; a reader sees the old file or the new one, never half of one."""
     tensors: dict[str, Tensor] = {f"model.{name}": value for name, value in model.state_dict().items()}
-    for name, parameter in _optimised(model, optimiser).items():
-        for moment in _MOMENTS:
-            if moment in optimiser.state[parameter]:
-                tensors[f"{moment}.{name}"] = optimiser.state[parameter][moment]
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    for optimiser in optimisers:
+        for parameter, memory in optimiser.state.items():
+            tensors |= {f"memory.{key}.{names[parameter]}": value for key, value in memory.items()}
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / f"{STATE_FILE}.{os.getpid()}.part"
-    save_file(
-        {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}, part, {"step": str(step)}
-    )
+    # Cloned, since tensors that share memory, as tied weights do, cannot be saved.
+    copies = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+    save_file(copies, part, {"step": str(step)})
     part.replace(folder / STATE_FILE)
     return folder / STATE_FILE
 
 
-def load_state(folder: Path, model: nn.Module, optimiser: torch.optim.AdamW) -> int:
-    """Fill model and optimiser with what was saved; returns the steps done, 0 where nothing was.
+def load_state(folder: Path, model: nn.Module, optimisers: Sequence[torch.optim.Optimizer]) -> int:
+    """Fill model and optimisers with what was saved; returns the steps done, 0 where nothing was.
 
     CheckpointError where the file is broken or of another model.
     """
@@ -49,14 +49,13 @@ def load_state(folder: Path, model: nn.Module, optimiser: torch.optim.AdamW) -> 
     if step < 0 or own != {name: value.shape for name, value in weights.items()}:
         raise CheckpointError(f"expected {path} to hold the state of this model, found another one's")
     model.load_state_dict(weights)
-    for name, parameter in _optimised(model, optimiser).items():
-        if f"exp_avg.{name}" not in tensors:
-            continue
-        moments = {m: tensors[f"{m}.{name}"].to(parameter.device) for m in _MOMENTS}
-        optimiser.state[parameter] = {"step": torch.tensor(float(step)), **moments}
+    parameters = dict(model.named_parameters())
+    owner = {p: optimiser for optimiser in optimisers for group in optimiser.param_groups for p in group["params"]}
+    for name, value in tensors.items():
+        if name.startswith("memory."):
+            _, key, parameter_name = name.split(".", 2)
+            parameter = parameters[parameter_name]
+            # AdamW counts its steps on the CPU.
+            kept = value if value.ndim == 0 else value.to(parameter.device)
+            owner[parameter].state[parameter][key] = kept
     return step
-
-
-def _optimised(model: nn.Module, optimiser: torch.optim.AdamW) -> dict[str, nn.Parameter]:
-    known = {id(p) for group in optimiser.param_groups for p in group["params"]}
-    return {name: p for name, p in model.named_parameters() if id(p) in known}
