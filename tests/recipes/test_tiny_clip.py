@@ -6,15 +6,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+
 from sceneminer.data.errors import DataError
 from sceneminer.data.synth.facts import SceneFacts, Sight
 from sceneminer.model.text import load_tokenizer
 from sceneminer.model.tower import load_tower
-from sceneminer.recipes.tiny_batch import BatchPlan, augment, make_batch
+from sceneminer.recipes.tiny_batch import BatchPlan, augment, make_batch, truth_of
 from sceneminer.recipes.tiny_clip import debug, load_tiny, open_tokenizer, ship, train_tiny
 from sceneminer.recipes.tiny_data import Moment, ShardPlan, read_shard, save_shard, write_shards
 from sceneminer.recipes.tiny_facts import count_facts, fact_table, implied
-from sceneminer.recipes.tiny_loss import box_weights, contrast
+from sceneminer.recipes.tiny_loss import box_weights, contrast, contrast_with_memory, patch_truth
 from sceneminer.recipes.tiny_text import write_tokenizer
 from sceneminer.recipes.tiny_union import clip_truth, union_scene
 
@@ -82,6 +83,16 @@ def test_a_box_weighs_the_patches_that_it_covers():
     assert torch.allclose(weights[1].reshape(2, 4), torch.tensor([[0, 0, 0, 0], [0.08, 0, 0, 0]]), atol=1e-6)
 
 
+def test_a_patch_shows_what_covers_it():
+    boxes = torch.tensor([[0.0, 0.0, 0.5, 1.0], [0.75, 0.0, 0.8, 0.2]])
+    weights, facts = box_weights(boxes, (2, 4)), torch.tensor([[True, False], [False, True]])
+    truth = patch_truth(weights, torch.tensor([0, 1]), facts, views=3).reshape(3, 2, 4, 2)
+    assert truth[0, :, :2, 0].all()
+    assert truth[0].sum() == 4
+    assert truth[1].nonzero().tolist() == [[0, 3, 1]]
+    assert not truth[2].any()
+
+
 def test_a_clip_shows_what_any_of_its_images_shows_without_sides():
     views = (scene(sight("car", 1), places=("empty road",)), scene(sight("car", 2, look="blue", share=0.2)))
     both = union_scene(views)
@@ -106,14 +117,55 @@ def test_every_caption_is_true_of_the_moment_it_was_written_for():
     moments, plan = make_moments(5), BatchPlan(moments=5, objects=8, views_told=2, clip_texts=3)
     batch = make_batch(moments, plan, np.random.default_rng(0), grammar="train")
     told = plan.views_told + plan.clip_texts - 1
+    said = batch.said_of_clip.tolist()
     for k in range(5):
-        own = batch.true_of_clip[k * told : (k + 1) * told, k]
         of_views = batch.true_of_view[k * told : (k + 1) * told].reshape(told, 5, 6)[:, k].any(1)
-        assert bool((own | of_views).all())
+        for text in range(told):
+            row = k * told + text
+            assert bool(of_views[text]) or bool(batch.true_of_clip[said.index(row), k])
+    around = batch.true_of_clip[-5:]
+    assert bool(around.diagonal().all())
     phrases = batch.true_of_object[-8:]
     assert torch.equal(phrases, torch.eye(8, dtype=torch.bool))
     assert not bool((batch.true_of_object & batch.unknown_of_object).any())
-    assert len(batch.texts) == len(batch.true_of_view) == len(batch.true_of_clip) == len(batch.true_of_object)
+    assert len(batch.texts) == len(batch.true_of_object) == len(batch.true_of_view) + 5 + 8
+    assert len(said) == len(batch.true_of_clip) == len(batch.true_of_memory)
+    assert max(said) == len(batch.true_of_view) + 4
+
+
+def test_a_clip_is_asked_neither_about_sides_nor_about_phrases():
+    plan = BatchPlan(moments=4, objects=8)
+    batch = make_batch(make_moments(4), plan, np.random.default_rng(1), grammar="train")
+    sided = [k for k, text in enumerate(batch.texts) if "left" in text]
+    assert sided
+    assert not set(sided) & set(batch.said_of_clip.tolist())
+
+
+def test_texts_know_the_clips_of_earlier_steps():
+    moments, plan = make_moments(8), BatchPlan(moments=4, objects=4)
+    truths = [truth_of(moment) for moment in moments]
+    batch = make_batch(moments[:4], plan, np.random.default_rng(2), grammar="train", memory=truths)
+    assert torch.equal(batch.true_of_memory[:, :4], batch.true_of_clip)
+    assert bool(batch.true_of_memory[:, 4:].any())
+    generator = torch.Generator().manual_seed(5)
+    logits = torch.randn(len(batch.said_of_clip), 12, generator=generator, dtype=torch.float64)
+    none, some = torch.zeros(8, dtype=torch.bool), torch.arange(8) < 6
+    true, of_memory = batch.true_of_clip, batch.true_of_memory
+    alone = contrast_with_memory(logits[:, :4], true, logits[:, 4:], of_memory, none)
+    assert torch.allclose(alone, contrast(logits[:, :4], true))
+    both = contrast_with_memory(logits[:, :4], true, logits[:, 4:], of_memory, some)
+    rows = []
+    for score, own, past in zip(logits, true, of_memory, strict=True):
+        kept = score[:10].exp()
+        right = torch.cat([own, past[:6]])
+        if right.any() and not right.all():
+            rows.append(-(kept / kept.sum()).log()[right].mean())
+    back = 2 * contrast(logits[:, :4], true) - sum(_rows(logits[:, :4], true)) / len(_rows(logits[:, :4], true))
+    assert torch.allclose(both, 0.5 * (sum(rows) / len(rows) + back))
+
+
+def _rows(logits, true):
+    return [-(s.softmax(0)).log()[t].mean() for s, t in zip(logits, true, strict=True) if t.any() and not t.all()]
 
 
 def test_texts_vary_and_repeat_with_their_generator():

@@ -2,13 +2,15 @@
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
+from torch import nn
+
 from sceneminer.model.errors import CheckpointError
 from sceneminer.train.loop import METRICS_FILE, Loop, run_loop, share_at
 from sceneminer.train.state import STATE_FILE
-from torch import nn
 
 LOOP = Loop(steps=40, warmup_steps=4, decay_steps=10, rate=0.05, save_every=7, log_every=10)
 
@@ -80,7 +82,7 @@ def test_the_rate_rises_stays_and_falls():
     rates = [share_at(step, LOOP) for step in range(40)]
     assert rates[0] == pytest.approx(0.25)
     assert rates[4:30] == [1.0] * 26
-    assert all(a > b for a, b in zip(rates[30:], rates[31:], strict=False))
+    assert all(a > b for a, b in pairwise(rates[30:]))
     assert rates[-1] < 0.05
 
 

@@ -19,8 +19,8 @@ from sceneminer.data.synth.captions import Caption, caption, object_captions
 from sceneminer.data.synth.facts import Fact, SceneFacts, Sight, wider
 from sceneminer.data.synth.grammar import Grammar
 from sceneminer.recipes.tiny_data import Moment
-from sceneminer.recipes.tiny_facts import fact_table, implied
-from sceneminer.recipes.tiny_union import clip_truth, union_scene
+from sceneminer.recipes.tiny_facts import fact_table, implied, local_facts
+from sceneminer.recipes.tiny_union import carries_over, clip_truth, union_scene
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,12 @@ class BatchPlan:
 class Batch:
     images: UInt8[Tensor, "m v 3 h w"]
     texts: list[str]
-    """View and clip captions, then phrases of single objects, then phrases of objects whose facts are not known."""
-    true_of_view: Bool[Tensor, "t n"]
-    """n: images of all moments. All false for a text that speaks of a clip's motion."""
-    true_of_clip: Bool[Tensor, "t m"]
+    """Captions of views, clips and single objects; then of ego's seconds around; then phrases of single objects."""
+    true_of_view: Bool[Tensor, "t_view n"]
+    """Of the first texts, those that images can be asked about; n: images of all moments."""
+    said_of_clip: Int[Tensor, "t_clip"]
+    """Texts that clips can be asked about: no phrases, and none that tells sides, which a clip of six views has not."""
+    true_of_clip: Bool[Tensor, "t_clip m"]
     object_view: Int[Tensor, "o"]
     """Which image each object is in."""
     object_box: Float[Tensor, "o 4"]
@@ -53,10 +55,25 @@ class Batch:
     unknown_of_object: Bool[Tensor, "t o"]
     """Pairs of which it is not known whether they match: left out of the loss."""
     facts: Mapping[str, Bool[Tensor, "_n f"]]
-    """Which of the given facts hold of each view, clip, object and sight, and of each text up to the phrases."""
+    """Which of the given facts hold of each view, clip and object, and of each text up to the phrases; and which of
+    the local ones of each sight."""
     sight_view: Int[Tensor, "s"]
     """Every object that is seen, however small: which image it is in."""
     sight_box: Float[Tensor, "s 4"]
+    true_of_memory: Bool[Tensor, "t_clip q"]
+    """As ``true_of_clip``, of the clips of earlier steps."""
+
+
+@dataclass(frozen=True, eq=False)
+class MomentTruth:
+    """All that may be said of a moment: of its images together, and of ego's two seconds around it."""
+
+    clip: frozenset[Fact]
+    around: frozenset[Fact]
+
+
+def truth_of(moment: Moment) -> MomentTruth:
+    return MomentTruth(clip_truth(moment.views, union_scene(moment.views)), moment.around.facts)
 
 
 def make_batch(
@@ -66,8 +83,12 @@ def make_batch(
     *,
     grammar: Grammar,
     facts: Sequence[Fact] = (),
+    memory: Sequence[MomentTruth] = (),
 ) -> Batch:
-    """Pictures, freshly written texts and their truth; the same generator state gives the same batch."""
+    """Pictures, freshly written texts and their truth; the same generator state gives the same batch.
+
+    ``memory`` are moments of earlier steps.
+    """
     views = [view for moment in moments for view in moment.views]
     unions = [union_scene(moment.views) for moment in moments]
     n_views = len(moments[0].views)
@@ -83,10 +104,12 @@ def make_batch(
     phrases = [object_captions(_alone(sight), rng, grammar=grammar)[0][0] for _, sight in objects]
     known = [*told, *alone]
     view_facts = [view.facts for view in views]
-    truths = [clip_truth(moment.views, union) for moment, union in zip(moments, unions, strict=True)]
+    own = [truth_of(moment) for moment in moments]
+    truths = [truth.clip for truth in own]
     of_view = _subsets(known, view_facts)
-    of_clip = np.concatenate([_subsets(known, truths), _subsets(around, [m.around.facts for m in moments])])
-    pad = np.zeros((len(around) + len(phrases), len(views)), bool)
+    said_of_clip = [k for k, c in enumerate(known) if all(carries_over(fact) for fact in c.facts)]
+    pictured = [known[k] for k in said_of_clip]
+    said_of_clip += range(len(known), len(known) + len(around))
     object_facts = [_alone(sight).facts for _, sight in objects]
     same, unknown = _phrase_truth([sight for _, sight in objects])
     nothing = np.zeros((len(around), len(objects)), bool)
@@ -96,8 +119,10 @@ def make_batch(
     return Batch(
         images=torch.from_numpy(np.stack([m.images for m in moments])).permute(0, 1, 4, 2, 3).contiguous(),
         texts=[*(c.text for c in known), *(c.text for c in around), *phrases],
-        true_of_view=torch.from_numpy(np.concatenate([of_view, pad])),
-        true_of_clip=torch.from_numpy(np.concatenate([of_clip, np.zeros((len(phrases), len(moments)), bool)])),
+        true_of_view=torch.from_numpy(of_view),
+        said_of_clip=torch.tensor(said_of_clip, dtype=torch.int64),
+        true_of_clip=_clip_truth(pictured, around, own),
+        true_of_memory=_clip_truth(pictured, around, memory),
         object_view=torch.tensor([view for view, _ in objects], dtype=torch.int64),
         object_box=torch.tensor([_box_share(s, moments[0].images.shape[1:3]) for _, s in objects]).reshape(-1, 4),
         true_of_object=torch.from_numpy(of_object & ~np.concatenate([silent, nothing, np.zeros_like(same)])),
@@ -107,7 +132,9 @@ def make_batch(
             "clip": torch.from_numpy(fact_table(truths, facts)),
             "object": torch.from_numpy(fact_table(object_facts, facts)),
             "text": torch.from_numpy(fact_table([implied(c.facts) for c in (*known, *around)], facts)),
-            "sight": torch.from_numpy(fact_table([_alone(s).facts for _, s in sights], facts)),
+            "sight": torch.from_numpy(
+                fact_table([_alone(s).facts for _, s in sights], [facts[k] for k in local_facts(facts)])
+            ),
         },
         sight_view=torch.tensor([view for view, _ in sights], dtype=torch.int64),
         sight_box=torch.tensor([_box_share(s, moments[0].images.shape[1:3]) for _, s in sights]).reshape(-1, 4),
@@ -147,6 +174,14 @@ def _box_share(sight: Sight, size_hw: tuple[int, ...]) -> list[float]:
     height, width = size_hw
     u0, v0, u1, v1 = sight.box
     return [u0 / width, v0 / height, u1 / width, v1 / height]
+
+
+def _clip_truth(
+    pictured: Sequence[Caption], around: Sequence[Caption], truths: Sequence[MomentTruth]
+) -> Bool[Tensor, "t n"]:
+    """Which captions are true of which moments."""
+    shown, driven = _subsets(pictured, [t.clip for t in truths]), _subsets(around, [t.around for t in truths])
+    return torch.from_numpy(np.concatenate([shown, driven]))
 
 
 def _subsets(captions: Sequence[Caption], truths: Sequence[frozenset[Fact]]) -> ndarray:

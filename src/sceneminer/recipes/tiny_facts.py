@@ -63,6 +63,11 @@ def fact_table(truths: Sequence[frozenset[Fact]], facts: Iterable[Fact]) -> Bool
     return table
 
 
+def local_facts(facts: Iterable[Fact]) -> list[int]:
+    """Which of the facts a patch can show: what an object is, looks like and does, not its side of the picture."""
+    return [k for k, fact in enumerate(facts) if fact[0] == "object" and not fact[4]]
+
+
 class Anchors(nn.Module):
     """A direction for each fact, and how common it is among views, clips, objects and texts."""
 
@@ -78,10 +83,22 @@ class Anchors(nn.Module):
         self.bias = nn.ParameterDict({name: nn.Parameter(torch.logit(p) / _SCALE) for name, p in start.items()})
         self.register_buffer("share", prior)
 
-    def loss(self, group: str, embeddings: Float[Tensor, "*n e"], true: Bool[Tensor, "*n f"]) -> Float[Tensor, ""]:
-        """Binary cross entropy of each fact, per true fact; true ones of rare facts count more."""
-        logits = _SCALE * (embeddings @ self.directions.T + self.bias[group])
-        weight = ((1 - self.share) / self.share).sqrt().clamp(1.0, _MOST_WEIGHT)
+    def loss(
+        self,
+        group: str,
+        embeddings: Float[Tensor, "*n e"],
+        true: Bool[Tensor, "*n f"],
+        *,
+        only: Sequence[int] | None = None,
+    ) -> Float[Tensor, ""]:
+        """Binary cross entropy of each fact, per true fact; true ones of rare facts count more.
+
+        ``only``: which facts ``true`` is about; by default all.
+        """
+        chosen = slice(None) if only is None else torch.tensor(only, device=self.directions.device)
+        logits = _SCALE * (embeddings @ self.directions[chosen].T + self.bias[group][chosen])
+        share = self.share[chosen]
+        weight = ((1 - share) / share).sqrt().clamp(1.0, _MOST_WEIGHT)
         target = true.float()
         each = functional.binary_cross_entropy_with_logits(logits, target, pos_weight=weight, reduction="sum")
         return each / (target * weight).sum().clamp(min=1.0)

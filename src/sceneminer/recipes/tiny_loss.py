@@ -31,6 +31,20 @@ def _one_way(logits: Float[Tensor, "a b"], true: Bool[Tensor, "a b"], known: Boo
     return per_row.sum() / tells.sum().clamp(min=1)
 
 
+def contrast_with_memory(
+    logits: Float[Tensor, "t n"],
+    true: Bool[Tensor, "t n"],
+    of_memory: Float[Tensor, "t q"],
+    true_of_memory: Bool[Tensor, "t q"],
+    known: Bool[Tensor, "q"],
+) -> Float[Tensor, ""]:
+    """``contrast`` in which texts also have earlier steps' clips to choose from (Wang et al., XBM, CVPR 2020)."""
+    everything = torch.cat([torch.ones_like(true), known.expand(len(true), -1)], 1)
+    right = torch.cat([true, true_of_memory], 1) & everything
+    forth = _one_way(torch.cat([logits, of_memory], 1), right, everything)
+    return 0.5 * (forth + _one_way(logits.T, true.T, torch.ones_like(true.T)))
+
+
 def box_weights(boxes: Float[Tensor, "o 4"], grid: tuple[int, int]) -> Float[Tensor, "o p"]:
     """How much of each patch of a grid (rows, columns) a box covers (u0 v0 u1 v1 in shares of the image)."""
     rows, columns = grid

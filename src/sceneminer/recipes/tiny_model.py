@@ -49,11 +49,19 @@ class Seen:
 
 
 class TinyClip(nn.Module):
-    """A CLIPModel; and, not shipped, the temperatures of the clip and object contrasts and the anchors of facts."""
+    """A CLIPModel; and, not shipped, the temperatures of the clip and object contrasts, the anchors of facts, and the
+    embeddings of the last steps' clips with their keys (-1: none)."""
 
-    def __init__(self, clip: nn.Module, anchors: Anchors):
+    memory: Tensor
+    memory_key: Tensor
+
+    def __init__(
+        self, clip: nn.Module, anchors: Anchors, local_facts: tuple[int, ...] = (), *, embed_dim: int, memory: int = 0
+    ):
         super().__init__()
-        self.clip, self.anchors = clip, anchors
+        self.clip, self.anchors, self.local_facts = clip, anchors, local_facts
+        self.register_buffer("memory", torch.zeros(memory, embed_dim))
+        self.register_buffer("memory_key", torch.full((memory,), -1, dtype=torch.int64))
         self.clip_scale = nn.Parameter(torch.tensor(math.log(12.0)))
         self.object_scale = nn.Parameter(torch.tensor(math.log(10.0)))
 
@@ -67,7 +75,7 @@ class TinyClip(nn.Module):
         """Embeddings and patch tokens; with ``keep`` below 1 only so many randomly kept patches are computed
         (Li et al., FLIP, CVPR 2023)."""
         mean, std = (torch.tensor(x, device=images.device)[:, None, None] for x in (MEAN, STD))
-        pixels = (images.float() / 255.0 - mean) / std
+        pixels = images.float().mul_(1.0 / (255.0 * std)).sub_(mean / std)
         model: Any = self.clip
         vision = model.vision_model
         hidden = vision.embeddings(pixels, interpolate_pos_encoding=True)
@@ -82,6 +90,12 @@ class TinyClip(nn.Module):
         normed = vision.post_layernorm(hidden)
         embeddings = functional.normalize(model.visual_projection(normed[:, 0]).float(), dim=-1)
         return Seen(embeddings, normed[:, 1:], kept)
+
+    def remember(self, clips: Float[Tensor, "m e"], keys: Int[Tensor, "m"]) -> None:
+        """Put clips in front of the memory; as many fall out behind."""
+        size = len(self.memory)
+        self.memory.copy_(torch.cat([clips.detach(), self.memory])[:size])
+        self.memory_key.copy_(torch.cat([keys.to(self.memory_key.device), self.memory_key])[:size])
 
     def read(self, ids: Int[Tensor, "t length"]) -> Float[Tensor, "t e"]:
         """Unit embeddings of texts; texts of like length go together and lose the padding behind the longest, which

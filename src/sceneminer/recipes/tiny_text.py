@@ -7,6 +7,7 @@ al., ACL 2016) because the trainer of ``tokenizers`` numbers its pieces differen
 import json
 from collections import Counter
 from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ def learn_merges(counts: Counter[str], *, most: int) -> list[tuple[str, str]]:
     while len(merges) < most:
         pairs: Counter[tuple[str, str]] = Counter()
         for parts, n in words:
-            for pair in zip(parts, parts[1:], strict=False):
+            for pair in pairwise(parts):
                 pairs[pair] += n
         if not pairs:
             break

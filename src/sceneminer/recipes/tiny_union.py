@@ -36,11 +36,12 @@ def clip_truth(views: Sequence[SceneFacts], union: SceneFacts) -> frozenset[Fact
     """Everything that may be said of the pictures together: what any of them shows, and what they show in sum."""
     found = set(union.facts)
     for view in views:
-        found |= {fact for fact in view.facts if _carries_over(fact)}
+        found |= {fact for fact in view.facts if carries_over(fact)}
     return frozenset(found)
 
 
-def _carries_over(fact: Fact) -> bool:
+def carries_over(fact: Fact) -> bool:
+    """Whether what is true of one of its images is true of a clip."""
     if fact[0] == "object":
         return fact[4] == ""
     if fact[0] == "count":
