@@ -3,8 +3,8 @@
 Method: CLIP (Radford et al., ICML 2021) with several right answers per text (what a caption states is compared with
 what each image shows, so that a batch has no false negatives), on three levels at once: an image and its captions;
 six images of one instant and captions of what they show together, whose mean is what search keeps of a clip; and an
-object's patches and its phrase, so that patch tokens carry local meaning. A quarter of the patches is left out for most of
-the training (FLIP, CVPR 2023).
+object's patches and its phrase, so that patch tokens carry local meaning. A quarter of the patches is left out for
+most of the training (FLIP, CVPR 2023).
 Deviations from CLIP: 16:9 images at 128×224, exact truth instead of pairs, no cropping.
 Command: ``python -m sceneminer.recipes.tiny_clip --out runs/tiny``, again to resume. Result: docs/results/tiny_clip.md.
 """
