@@ -128,9 +128,11 @@ def read_shard(path: Path) -> list[Moment]:
 
 def parse_facts(value: dict[str, Any]) -> SceneFacts:
     """SceneFacts from the JSON of a shard."""
-    sights = tuple(Sight(**{k: tuple(v) if isinstance(v, list) else v for k, v in s.items()}) for s in value["sights"])
+    sights: list[dict[str, Any]] = [
+        {k: tuple(v) if isinstance(v, list) else v for k, v in sight.items()} for sight in value["sights"]
+    ]
     return SceneFacts(
-        sights=sights,
+        sights=tuple(Sight(**sight) for sight in sights),
         counts=tuple((kind, count) for kind, count in value["counts"]),
         sky=tuple(value["sky"]),
         places=tuple(value["places"]),

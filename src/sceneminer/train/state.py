@@ -17,7 +17,7 @@ STATE_FILE = "state.safetensors"
 def save_state(folder: Path, model: nn.Module, optimisers: Sequence[torch.optim.Optimizer], *, step: int) -> Path:
     """Write the state after ``step`` steps; a reader sees the old file or the new one, never half of one."""
     tensors: dict[str, Tensor] = {f"model.{name}": value for name, value in model.state_dict().items()}
-    names = {parameter: name for name, parameter in model.named_parameters()}
+    names: dict[Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
     for optimiser in optimisers:
         for parameter, memory in optimiser.state.items():
             tensors |= {f"memory.{key}.{names[parameter]}": value for key, value in memory.items()}
