@@ -153,7 +153,7 @@ def make_tiny(recipe: TinyRecipe, tokenizer: TextTokenizer, facts: Mapping[Fact,
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         # Eager attention: on two cores its backward is several times as fast for such short sequences.
-        config = config_of(recipe.shape, vocabulary=vocabulary) | {"attn_implementation": "eager"}
+        config: dict[str, Any] = {**config_of(recipe.shape, vocabulary=vocabulary), "attn_implementation": "eager"}
         clip = CLIPModel(CLIPConfig(**config))
         anchors = Anchors(tuple(facts.values()), embed_dim=recipe.shape.embed_dim)
         local = tuple(local_facts(facts))
