@@ -34,9 +34,9 @@ class MediaRoot:
         try:
             target = (root / name).resolve()
             exists = target.is_file()
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, ValueError) as error:  # too long, a loop of links, no UTF-8
             reason = f"expected a readable path, found {type(error).__name__}"
-            raise media_error("broken_file", name, reason) from error
+            raise media_error("broken_file", name.encode(errors="replace").decode(), reason) from error
         if not target.is_relative_to(root):
             raise media_error("escaping_path", name, "expected a file inside the media root, found one outside")
         if not exists:
@@ -102,6 +102,11 @@ def existing_folder(path: Path | str, what: str) -> Path:
         found = "a file" if folder.exists() else "nothing"
         raise DataError(f"expected {what} at {folder}, found {found} there")
     return folder
+
+
+def is_text(name: str) -> bool:
+    """Whether a file name can be written into tables: Linux allows any bytes in names."""
+    return name.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
 def media_error(kind: IssueKind, name: str, reason: str) -> MediaError:

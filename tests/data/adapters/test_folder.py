@@ -121,6 +121,33 @@ def test_names_that_are_not_text_are_left_out_and_counted(frames):
     json.dumps([issue.subject for issue in log.issues]).encode()
 
 
+def test_links_that_lead_to_no_file_are_left_out_and_counted(frames):
+    for name, to in (("gone_1.jpg", "nowhere.jpg"), ("gone_2.jpg", "gone_2.jpg")):
+        (frames / name).symlink_to(to)
+    os.mkfifo(frames / "gone_3.jpg")
+    (frames / "loop").symlink_to("loop")
+    log = opened(frames, fps=10.0)
+    assert names(log) == names(opened(frames, fps=10.0)) and not any("gone" in file for file in names(log))
+    (issue,) = log.issues
+    assert (issue.kind, issue.subject, issue.count) == ("missing_file", "gone_1.jpg", 3)
+
+
+def test_a_folder_that_cannot_be_read_is_named_and_the_others_are_used(root, monkeypatch):
+    closed = root / "monday" / "rear"
+    scandir = os.scandir
+
+    def refuse(path):
+        if Path(path) == closed:
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    monday, tuesday = open_logs(root).logs
+    assert monday.cameras() == ("front",) and tuesday.cameras() == ("front", "rear")
+    assert [(i.kind, i.subject) for i in monday.issues] == [("broken_file", "monday/rear")]
+    assert "Permission denied" in monday.issues[0].reason
+
+
 def test_an_empty_image_is_named_when_it_is_read(frames):
     (frames / "frame_3.jpg").write_bytes(b"")
     log = opened(frames, 10.0)

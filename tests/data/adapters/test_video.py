@@ -117,6 +117,38 @@ def test_a_file_and_a_folder_of_one_name_are_two_logs(tmp_path):
     ]
 
 
+def test_videos_that_share_a_stem_are_all_there(tmp_path):
+    for folder in (tmp_path, tmp_path / "tour"):
+        write_counting(folder / "front.mov", "mjpeg")
+        write_counting(folder / "front.avi", "mjpeg")
+    write_counting(tmp_path / "tour" / "rear.mov", "mjpeg")
+    found = open_logs(tmp_path)
+    assert {log.name: log.cameras() for log in found.logs} == {
+        "front.avi": ("camera",),
+        "front.mov": ("camera",),
+        "tour": ("front.avi", "front.mov", "rear"),
+    }
+
+
+def test_names_and_links_that_are_no_videos_are_named(tmp_path):
+    write_counting(tmp_path / "good.mov", "mjpeg")
+    shutil.copy(tmp_path / "good.mov", bytes(tmp_path) + b"/\xff.mov")
+    for name, to in (("gone.mov", "nowhere.mov"), ("loop.mov", "loop.mov"), ("folder", "folder")):
+        (tmp_path / name).symlink_to(to)
+    found = open_logs(tmp_path)
+    assert [log.name for log in found.logs] == ["good"]
+    assert [(issue.kind, issue.subject) for issue in found.issues] == [
+        ("missing_file", "gone.mov"),
+        ("missing_file", "loop.mov"),
+        ("unsupported", r"'\udcff.mov'"),
+    ]
+
+
+def test_a_video_of_years_is_refused(tmp_path):
+    write_video(tmp_path / "long.mkv", [two_tone(64, 36)] * 3, codec="mjpeg", ticks=[0, 1, 2**40])
+    assert "within 24 hours" in refusal(tmp_path / "long.mkv")
+
+
 def test_creation_time_starts_the_clock(tmp_path):
     noon_us = 1_714_564_800_000_000
     write_counting(tmp_path / "log" / "front.mp4", created="2024-05-01T12:00:00Z")

@@ -13,7 +13,7 @@ from numpy import ndarray
 
 from sceneminer.data.errors import DataError
 from sceneminer.data.log import Points
-from sceneminer.data.media import MediaRoot, media_error
+from sceneminer.data.media import MediaRoot, is_text, media_error
 
 MAX_POINT_BYTES = 64 * 2**20
 MAX_LISTED = 50_000
@@ -48,14 +48,9 @@ def _listing(media: MediaRoot, folder: str) -> list[str] | None:
     """Media names of everything in a folder; None where there is no such folder."""
     try:
         with os.scandir(media.folder / folder) as entries:
-            return [folder + entry.name for entry in entries if _is_text(entry.name)]
+            return [folder + entry.name for entry in entries if is_text(entry.name)]
     except OSError:
         return None
-
-
-def _is_text(name: str) -> bool:
-    """File names that are not UTF-8 cannot be in a JSON table."""
-    return name.isascii() or not any("\ud800" <= c <= "\udfff" for c in name)
 
 
 def read_points(media: MediaRoot, name: str, labels_name: str | None) -> Points:

@@ -23,6 +23,7 @@ from sceneminer.data.adapters.video_log import (
     Timeline,
     created_us_of,
     iter_videos,
+    left_out,
     log_id_of,
     readable,
     series_of,
@@ -44,6 +45,7 @@ _BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide")
 _OPEN_DECODERS = 8
 _AHEAD_US = 1_000_000
 _SHORT_US = 400_000
+_LONGEST_US = 24 * 3600 * 1_000_000
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ def open_logs(root: Path, options: OpenOptions) -> LogSet:
             continue
         if options.logs is None or {log.name, log.log_id} & set(options.logs):
             logs.append(log)
-    return LogSet(tuple(logs), tuple(refused))
+    return LogSet(tuple(logs), tuple(refused), left_out(root))
 
 
 def _av() -> Any:
@@ -235,6 +237,10 @@ def _read_timeline(media: MediaRoot, name: str) -> Timeline:
         if not ticks:
             raise media_error("broken_file", name, "expected video frames, found none")
         offsets = sorted(_offset_us(t, min(ticks), stream) for t in ticks)
+        if offsets[-1] > _LONGEST_US:
+            raise media_error(
+                "odd_time", name, f"expected times within 24 hours, found {offsets[-1] / 3.6e9:.0f} hours"
+            )
         lacking = _lacking(container.duration or 0, stream.frames, offsets, hidden)
     if lacking and not issues:
         issues.append(Issue("broken_file", name, lacking))
