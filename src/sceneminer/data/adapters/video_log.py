@@ -58,7 +58,7 @@ def left_out(root: Path) -> tuple[Issue, ...]:
                 continue
             if not is_text(path.name):
                 reason = "expected a file name in UTF-8, found other bytes; left out"
-                issues.append(Issue("unsupported", f"{prefix}{ascii(path.name)}", reason))
+                issues.append(Issue("unsupported", f"{prefix}{path.name!a}", reason))
             elif not path.is_file():
                 reason = "expected a file, found a link that leads to none, or no plain file; left out"
                 issues.append(Issue("missing_file", f"{prefix}{path.name}", reason))
