@@ -43,6 +43,13 @@ class MediaRoot:
             raise media_error("missing_file", name, "expected a file, found none")
         return target
 
+    def holds(self, folder: str) -> bool:
+        """Whether a folder lies inside the root, links followed."""
+        try:
+            return (self.folder / folder).resolve().is_relative_to(self.folder.resolve())
+        except (OSError, RuntimeError, ValueError):
+            return False
+
     def read_bytes(self, name: str, *, limit: int) -> bytes:
         path = self.path(name)
         size = path.stat().st_size
@@ -102,6 +109,12 @@ def existing_folder(path: Path | str, what: str) -> Path:
         found = "a file" if folder.exists() else "nothing"
         raise DataError(f"expected {what} at {folder}, found {found} there")
     return folder
+
+
+def outside_issue(subject: str, folder: str, count: int) -> Issue:
+    """What is said on opening where a whole folder of media is a link out of the media root."""
+    reason = f"expected {folder} inside the media root, found a link out of it; name where it leads as --media-root"
+    return Issue("escaping_path", subject, reason, count)
 
 
 def is_text(name: str) -> bool:

@@ -44,6 +44,12 @@ def find_missing(names: pa.ChunkedArray, folders: pa.DictionaryArray, media: Med
     return missing
 
 
+def find_outside(folders: pa.DictionaryArray, media: MediaRoot) -> ndarray:
+    """Which measurements' folders are links out of the media root: reading them will be refused."""
+    outside = np.array([not media.holds(folder) for folder in folders.dictionary.to_pylist()], bool)
+    return outside[folders.indices.to_numpy()] if len(outside) else np.zeros(len(folders), bool)
+
+
 def _listing(media: MediaRoot, folder: str) -> list[str] | None:
     """Media names of everything in a folder; None where there is no such folder."""
     try:
