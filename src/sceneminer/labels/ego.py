@@ -38,7 +38,7 @@ the rear overhang of 0.657 m is the data sheet's length less wheelbase and front
 
 @dataclass(frozen=True, eq=False)
 class EgoStates:
-    """Ego's rear axle on common times."""
+    """Ego's rear axle on common times; NaN where it is unknown."""
 
     times_us: Int[ndarray, "t"]
     x_m: Float[ndarray, "t"]
@@ -69,7 +69,7 @@ class EgoStates:
 def ego_states(log: Log, times_us: Int[ndarray, "t"], *, window_s: float = 0.3, size: EgoSize = EGO_SIZE) -> EgoStates:
     """Ego at common times; speed and turn rate are slopes of straight lines fitted to poses within ±``window_s``.
 
-    Raises ValueError where the Log has no poses.
+    NaN where ego's pose is unknown (``Log.pose_known``). Raises ValueError where the Log has no poses.
     """
     times = np.asarray(times_us, np.int64)
     offsets = np.arange(-3, 4) / 3.0 * window_s
@@ -80,14 +80,15 @@ def ego_states(log: Log, times_us: Int[ndarray, "t"], *, window_s: float = 0.3, 
     yaw = np.unwrap(yaw_of(poses), axis=1)
     vx, vy, rate = (slope(seconds, v) for v in (poses[..., 0, 3], poses[..., 1, 3], yaw))
     now = log.poses_at(times)[0]
-    heading = yaw_of(now)
+    unknown = np.where(log.pose_known(times), 0.0, np.nan)
+    heading = yaw_of(now) + unknown
     return EgoStates(
         times_us=times,
-        x_m=now[:, 0, 3],
-        y_m=now[:, 1, 3],
+        x_m=now[:, 0, 3] + unknown,
+        y_m=now[:, 1, 3] + unknown,
         yaw_rad=heading,
         speed_mps=vx * np.cos(heading) + vy * np.sin(heading),
-        yaw_rate_rps=np.clip(rate, -MAX_YAW_RATE_RPS, MAX_YAW_RATE_RPS),
+        yaw_rate_rps=np.clip(rate, -MAX_YAW_RATE_RPS, MAX_YAW_RATE_RPS) + unknown,
         size=size,
     )
 
