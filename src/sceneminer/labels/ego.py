@@ -76,8 +76,9 @@ class EgoStates:
 def ego_states(
     log: Log, times_us: Int[ndarray, "t"], *, window_s: float = 0.3, size: EgoSize | None = None
 ) -> EgoStates:
-    """Ego at common times, of the size of its data set's car if none is given; speed and turn rate are slopes of straight lines fitted to poses within ±``window_s``.
+    """Ego at common times, of the size of its data set's car if none is given.
 
+    Speed and turn rate are slopes of straight lines fitted to poses within ±``window_s``.
     NaN where ego's pose is unknown (``Log.pose_known``). Raises ValueError where the Log has no poses.
     """
     times = np.asarray(times_us, np.int64)

@@ -195,6 +195,19 @@ def test_outside_the_base_map_there_is_no_road(log):
     assert not log.store.read_basemap(pose_from_yaw(1e6, -1e6, 0.0)).any()
 
 
+def test_a_hole_or_a_part_that_cannot_be_drawn_is_counted(root):
+    """Without its hole an area claims road where a house stands: that must not pass in silence."""
+    content = expansion()
+    content["polygon"][0]["holes"].append({"node_tokens": ["nowhere"]})
+    content["drivable_area"][0]["polygon_tokens"].append("nowhere")
+    found = read_map(root, content)
+    assert len(found.areas["drivable"]) == 1
+    assert found.missing == (
+        "1 of drivable_area without an outline",
+        "1 of polygon with a hole that cannot be drawn, which is filled",
+    )
+
+
 def test_the_base_map_is_decoded_once(log, monkeypatch):
     pose = pose_from_yaw(100.0, 200.0, 0.0)
     first = log.store.read_basemap(pose)

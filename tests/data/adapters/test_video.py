@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from video_tree import grey, make_video_tree, two_tone, write_video
 
-from sceneminer.data.adapters import video
+from sceneminer.data.adapters import video, video_decoder
 from sceneminer.data.errors import DataError, MediaError
 from sceneminer.data.log import Log
 from sceneminer.data.open import open_log, open_logs
@@ -74,8 +74,8 @@ def test_frames_are_the_same_in_any_order_of_asking(tmp_path, name, codec, b_fra
 def test_reading_in_order_seeks_once(tmp_path, monkeypatch):
     log = open_log(write_counting(tmp_path / "a.mp4"))
     seeks = []
-    original = video._Decoder._seek
-    monkeypatch.setattr(video._Decoder, "_seek", lambda self, *a: (seeks.append(a), original(self, *a))[1])
+    original = video_decoder.Decoder._seek
+    monkeypatch.setattr(video_decoder.Decoder, "_seek", lambda self, *a: (seeks.append(a), original(self, *a))[1])
     for i in range(0, COUNT, 2):
         log.store.read_image(log.series["camera"], i)
     assert len(seeks) == 1
@@ -310,7 +310,7 @@ def test_links_inside_a_container_are_not_followed(tmp_path):
 
 def test_too_many_pixels_are_refused_on_opening_and_on_reading(tmp_path, monkeypatch):
     log = open_log(write_counting(tmp_path / "a.mp4"))
-    monkeypatch.setattr(video, "MAX_IMAGE_PIXELS", 64 * 48 - 1)
+    monkeypatch.setattr(video_decoder, "MAX_IMAGE_PIXELS", 64 * 48 - 1)
     with pytest.raises(MediaError, match="expected at most 3071 pixels, found 64×48") as caught:
         log.store.read_image(log.series["camera"], 0)
     assert caught.value.issue.kind == "too_large"
