@@ -4,13 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from make_labelled_log import ROAD, MemoryStore, make_log, make_track, whole
+from make_labelled_log import ROAD, make_log, make_track, whole
 
 from sceneminer.data.clip import Clip, clips_of
-from sceneminer.data.errors import Issue, MediaError
 from sceneminer.labels.prompts import BACKGROUND_PROMPTS, TAG_NEGATIVES, TAG_PROMPTS, TAGS
 from sceneminer.labels.risk import clip_risk, log_risk
-from sceneminer.labels.situation import situation_of
 from sceneminer.labels.tags import RULES, explain, label_tags
 
 WALKER = (0.7, 0.7, 1.8)
@@ -238,17 +236,3 @@ def test_risk_is_unknown_where_egos_pose_is():
     np.testing.assert_array_equal(np.isfinite(risk.frame_risk), risk.times_us <= 3_500_000)
     assert clip_risk(risk, 5_000_000, 7_000_000).risk is None
     assert clip_risk(risk, 0, 2_000_000).risk is not None
-
-
-def test_a_map_that_cannot_be_read_is_none_and_named():
-    issue = Issue("bad_table", "maps/test.json", "expected JSON, found none")
-
-    class Broken(MemoryStore):
-        def read_map(self):
-            raise MediaError(issue)
-
-    log = make_log((), driving(), duration_s=4.0)
-    broken = replace(log, store=Broken((), None))
-    at = situation_of(broken)
-    assert at.issues == (issue,) and not situation_of(log).issues
-    assert label_tags(broken, clips_of(broken), situation=at) == label_tags(replace(log, has_map=False), clips_of(log))

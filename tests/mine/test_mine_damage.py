@@ -13,7 +13,6 @@ from nuscenes_tree import make_nuscenes_tree, nuscenes_tables, write_tables
 from PIL import Image
 
 from sceneminer.data.errors import DataError
-from sceneminer.data.options import OpenOptions
 from sceneminer.index.quarantine import Quarantine, Quarantined
 from sceneminer.mine.run import mine
 from sceneminer.mine.units import MiningPlan
@@ -299,15 +298,3 @@ def test_a_rig_and_no_rig_both_mine(tmp_path, model):
     a, b = (content(tmp_path / name) for name in ("plain", "calibrated"))
     assert a["clips"][0]["embedding"] == b["clips"][0]["embedding"]
     assert a["tokens"][0]["tokens"] != b["tokens"][0]["tokens"]
-
-
-def test_a_broken_map_costs_its_tags_and_no_more(model, tmp_path, monkeypatch):
-    monkeypatch.setenv("SCENEMINER_CACHE", str(tmp_path / "cache"))
-    root = make_nuscenes_tree(tmp_path)
-    (root / "maps" / "expansion" / "smallville.json").write_text("{broken")
-    report = mine(root, tmp_path / "index", model=model, options=OpenOptions(logs=("scene-0001",)), plan=MiningPlan())
-    said = [(name, issue.kind, issue.subject) for name, issue in report.issues if "smallville" in issue.subject]
-    assert said == [("scene-0001", "bad_table", "maps/expansion/smallville.json")] and report.exit_code == 3
-    (clip,) = content(tmp_path / "index")["clips"]
-    assert clip["label_tag_lane_change"] is None and clip["label_tag_bus"] is False and clip["embedding"]
-    assert '"what": "table"' in quarantine_text(tmp_path / "index")

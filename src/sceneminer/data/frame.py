@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from sceneminer.data.log import Log, Sensor
+from sceneminer.data.log import HELD_US, Log, Sensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,5 +83,5 @@ def _nearest(log: Log, name: str, times: ndarray, tolerance_us: int) -> list[Mea
 def _poses(log: Log, times_us: ndarray) -> list[ndarray | None]:
     if not log.has_poses:
         return [None] * len(times_us)
-    known = log.pose_known(times_us)
-    return [pose if there else None for pose, there in zip(log.poses_at(times_us)[0], known, strict=True)]
+    poses, held_us = log.poses_at(times_us)
+    return [pose if held <= HELD_US else None for pose, held in zip(poses, held_us, strict=True)]

@@ -80,7 +80,9 @@ def decode_image(data: bytes, name: str, *, size: tuple[int, int] | None = None)
             return np.asarray(rgb)
     except MediaError:
         raise
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError as error:
+        raise media_error("too_large", name, f"expected at most {MAX_IMAGE_PIXELS} pixels, found many more") from error
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         reason = f"expected a JPEG or PNG image, found {type(error).__name__}"
         raise media_error("broken_file", name, reason) from error
 

@@ -15,9 +15,9 @@ class Quarantined:
     log_id: str
     unit_id: str
     """Empty for a whole log."""
-    what: Literal["image", "table", "clip", "log"]
+    what: Literal["image", "clip", "log"]
     subject: str
-    """File name relative to the media root (a table: of a map, say), clip id, or log name."""
+    """File name relative to the media root, clip id, or log name."""
     kind: str
     reason: str
     count: int = 1
@@ -47,7 +47,7 @@ class Quarantine:
     def units(self) -> set[str]:
         return {line.unit_id for line in self.lines if line.unit_id}
 
-    def count(self, what: Literal["image", "table", "clip", "log"], *, units: set[str] | None = None) -> int:
+    def count(self, what: Literal["image", "clip", "log"], *, units: set[str] | None = None) -> int:
         """How many images, clips or logs the lines stand for; of these units only, if given."""
         return sum(line.count for line in self.lines if line.what == what and (units is None or line.unit_id in units))
 

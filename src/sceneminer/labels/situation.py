@@ -10,7 +10,6 @@ from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 from shapely.geometry.base import BaseGeometry
 
-from sceneminer.data.errors import Issue, MediaError
 from sceneminer.data.hdmap import HdMap
 from sceneminer.data.log import Log
 from sceneminer.data.track import AgentStates, Track, states_at
@@ -33,8 +32,6 @@ class Situation:
     agents: AgentStates | None
     tracks: tuple[Track, ...]
     hdmap: HdMap | None
-    issues: tuple[Issue, ...] = ()
-    """What the Log has and could not be read: a broken map is as good as none, and said."""
 
     @cached_property
     def offsets_m(self) -> tuple[Float[ndarray, "a t"], Float[ndarray, "a t"]]:
@@ -100,7 +97,7 @@ def situation_of(log: Log) -> Situation:
     """Reads tracks and map of a Log and puts all on one clock."""
     times = np.arange(log.start_us, log.end_us + 1, round(1e6 / RATE_HZ), dtype=np.int64)
     tracks = log.store.read_tracks() if log.has_tracks else ()
-    hdmap, issues = _read_map(log)
+    hdmap = log.store.read_map() if log.has_map else None
     ego = ego_states(log, times) if np.any(log.pose_known(times)) else None
     if hdmap is not None and ego is not None:
         (west, east), (south, north) = ((np.nanmin(v), np.nanmax(v)) for v in (ego.x_m, ego.y_m))
@@ -113,14 +110,4 @@ def situation_of(log: Log) -> Situation:
         agents=smoothed(states_at(tracks, times)) if log.has_tracks else None,
         tracks=tracks,
         hdmap=hdmap,
-        issues=issues,
     )
-
-
-def _read_map(log: Log) -> tuple[HdMap | None, tuple[Issue, ...]]:
-    if not log.has_map:
-        return None, ()
-    try:
-        return log.store.read_map(), ()
-    except MediaError as error:
-        return None, (error.issue,)

@@ -42,18 +42,15 @@ RULES: Mapping[str, Rule] = {
 }
 
 
-def label_tags(
-    log: Log, clips: tuple[Clip, ...], *, situation: Situation | None = None
-) -> list[dict[str, bool | None]]:
+def label_tags(log: Log, clips: tuple[Clip, ...]) -> list[dict[str, bool | None]]:
     """All 20 tags of each clip, in the order of ``TAGS``; None where the Log lacks what the rule needs.
 
-    ``situation`` is that of the Log, where the caller has it: its ``issues`` name what could not be read.
-    Raises ValueError where a clip belongs to another Log or lies outside it.
+    Raises ValueError where a clip belongs to another Log or lies outside it, MediaError where the Log's map is broken.
     """
     for clip in clips:
         if clip.log_id != log.log_id or clip.end_us < log.start_us or clip.start_us > log.end_us:
             raise ValueError(f"expected clips of {log.log_id} within its span, found {clip.clip_id}")
-    at = situation or situation_of(log)
+    at = situation_of(log)
     return [{tag: rule(here, span) for tag, rule in _ordered()} for here, span in (_seen(at, clip) for clip in clips)]
 
 

@@ -2,9 +2,8 @@
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import cast
 
-from sceneminer.data.errors import Issue, IssueKind
+from sceneminer.data.errors import Issue
 from sceneminer.data.options import LogSet
 from sceneminer.index.quarantine import Quarantine
 from sceneminer.mine.units import Unit
@@ -44,7 +43,6 @@ def report_of(
     ids = {unit.unit_id for unit in units}
     issues = [("", issue) for issue in found.issues]
     issues += [(log.name, issue) for log in found.logs for issue in log.issues]
-    issues += _unread_tables(found, quarantine, ids)
     return MineReport(
         logs=len(found.logs),
         units=len(units),
@@ -57,10 +55,3 @@ def report_of(
         issues=tuple(issues),
         index_clips=index_clips,
     )
-
-
-def _unread_tables(found: LogSet, quarantine: Quarantine, units: set[str]) -> list[tuple[str, Issue]]:
-    """Tables that only mining reads, such as maps; one line a log, however many units met it."""
-    names = {log.log_id: log.name for log in found.logs}
-    lines = sorted(line for line in quarantine.lines if line.what == "table" and line.unit_id in units)
-    return list(dict.fromkeys((names[x.log_id], Issue(cast(IssueKind, x.kind), x.subject, x.reason)) for x in lines))

@@ -10,7 +10,6 @@ import pyarrow as pa
 from PIL import Image
 
 from sceneminer.data.clip import Clip
-from sceneminer.data.errors import Issue
 from sceneminer.index.quarantine import Quarantined
 from sceneminer.index.schema import THUMBS_SCHEMA, clips_schema, tokens_schema
 from sceneminer.labels.prompts import TAGS
@@ -58,7 +57,7 @@ def mine_unit(
     clips: list[dict[str, Any]] = []
     tokens: list[dict[str, Any]] = []
     thumbs: list[dict[str, Any]] = []
-    quarantined = dict.fromkeys(_unread(unit, tracks.issues))
+    quarantined: dict[Quarantined, None] = {}
     images: set[tuple[str, int]] = set()
     gap: list[Clip] = []
     for found, known in zip(signals, tracks.clips, strict=True):
@@ -134,10 +133,6 @@ def _masked(unit: Unit, found: ClipSignals) -> list[Quarantined]:
         Quarantined(log.log_id, unit.unit_id, "image", log.series[camera].files[i], issue.kind, issue.reason)
         for (camera, i), issue in found.masked
     ]
-
-
-def _unread(unit: Unit, issues: tuple[Issue, ...]) -> list[Quarantined]:
-    return [Quarantined(unit.log.log_id, unit.unit_id, "table", i.subject, i.kind, i.reason) for i in issues]
 
 
 def _gap(unit: Unit, clips: list[Clip]) -> list[Quarantined]:

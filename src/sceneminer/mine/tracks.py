@@ -8,14 +8,12 @@ import pyarrow as pa
 from jaxtyping import Float
 from numpy import ndarray
 
-from sceneminer.data.errors import Issue
 from sceneminer.data.log import Log
 from sceneminer.data.track import Track, states_at
 from sceneminer.geometry.pose import wrap_angle, yaw_of
 from sceneminer.index.schema import AGENTS_SCHEMA, FRAMES_SCHEMA
 from sceneminer.labels.ego import ego_states
 from sceneminer.labels.risk import RiskFrames, clip_risk, measure
-from sceneminer.labels.situation import situation_of
 from sceneminer.labels.tags import label_tags
 from sceneminer.mine.units import Unit
 
@@ -31,8 +29,6 @@ class TrackSignals:
     clips: tuple[dict[str, Any], ...]
     frames: pa.Table
     agents: pa.Table
-    issues: tuple[Issue, ...]
-    """What the log has beside images and could not be read, such as a broken map."""
 
 
 def track_signals(unit: Unit) -> TrackSignals:
@@ -48,8 +44,7 @@ def track_signals(unit: Unit) -> TrackSignals:
     if log.has_tracks and log.has_poses:
         risk = measure(states_at(tracks, times), ego_states(log, times))
     speed, distance = _ego_motion(log, times)
-    situation = situation_of(log)
-    tags = label_tags(log, unit.clips, situation=situation)
+    tags = label_tags(log, unit.clips)
     clips = []
     for clip, labels in zip(unit.clips, tags, strict=True):
         inside = (times >= clip.start_us) & (times <= clip.end_us)
@@ -59,8 +54,7 @@ def track_signals(unit: Unit) -> TrackSignals:
         if risk is not None:
             row.update(_explained(risk, clip.start_us, clip.end_us))
         clips.append(row)
-    frames, agents = _frame_rows(unit, times, speed, risk), _agent_rows(unit, tracks)
-    return TrackSignals(tuple(clips), frames, agents, situation.issues)
+    return TrackSignals(tuple(clips), _frame_rows(unit, times, speed, risk), _agent_rows(unit, tracks))
 
 
 def _explained(risk: RiskFrames, start_us: int, end_us: int) -> dict[str, Any]:
@@ -136,9 +130,8 @@ def _agent_rows(unit: Unit, tracks: tuple[Track, ...]) -> pa.Table:
     columns = {"x_m": x, "y_m": y, "yaw_rad": wrap_angle(agents.yaw_rad - yaw), "vx_mps": vx, "vy_mps": vy}
     columns |= {"length_m": agents.length_m, "width_m": agents.width_m, "risk": frames.risk}
     columns |= {name: frames.measures[name] for name in _MEASURES}
-    t, a = np.nonzero(
-        (agents.present & log.pose_known(times) & (np.hypot(x, y) <= AGENT_REACH_M)).T
-    )  # time-major, as they are read
+    near = agents.present & log.pose_known(times) & (np.hypot(x, y) <= AGENT_REACH_M)
+    t, a = np.nonzero(near.T)  # time-major, as they are read
     table: dict[str, Any] = {
         "log_id": pa.array([log.log_id] * len(t), pa.string()),
         "unit_id": pa.array([unit.unit_id] * len(t), pa.string()),
