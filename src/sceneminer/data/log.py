@@ -126,7 +126,7 @@ class Log:
     """One continuous drive. Opening it decodes no image."""
 
     log_id: str
-    """Unique and stable: a readable name and 8 hex digits of the data set's own token; no path in it."""
+    """Unique and stable: a readable name and 8 hex digits of the data set's own token, or of how the drive begins."""
     name: str
     """What the data set calls it."""
     dataset: str
