@@ -34,7 +34,7 @@ VENDORS = {
     "lance": {"index/store.py"},
     "sqlglot": {"index/where.py"},
     "numba": {"data/synth"},
-    "av": {"data/adapters/video.py"},
+    "av": {"data/adapters/video_decoder.py"},
     "ray": {"mine/ray_executor.py"},
     "transformers": {"model/tower.py", "recipes/tiny_clip.py"},
 }

@@ -1,8 +1,10 @@
 """Frames: each sensor's nearest measurement, with its own time, pose and validity."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from nuscenes_tree import START_US, ego_pose_at, make_nuscenes_tree
+from nuscenes_tree import START_US, ego_pose_at, make_nuscenes_tree, nuscenes_tables, write_tables
 
 from sceneminer.data.frame import frame_at, iter_frames
 from sceneminer.data.log import Log
@@ -65,3 +67,28 @@ def test_without_poses_there_are_frames_all_the_same(tmp_path, monkeypatch):
     frame = frame_at(open_log(root, "scene-0001"), START_US)
     assert frame.world_from_ego is None
     assert frame.measurements["CAM_FRONT"].valid and frame.measurements["CAM_FRONT"].world_from_ego is None
+
+
+def test_where_poses_end_or_have_a_gap_ego_is_nowhere(log):
+    """A pose held for seconds would put ego, and all that is measured from it, where it was and is not."""
+    part = replace(log, pose_times_us=log.pose_times_us[:4], world_from_ego=log.world_from_ego[:4])
+    last_us = int(part.pose_times_us[-1])
+    near, far = (frame_at(part, last_us + after_us, tolerance_us=10**7) for after_us in (400_000, 1_200_000))
+    assert near.world_from_ego is not None and far.world_from_ego is None
+    measured = far.measurements["CAM_FRONT"]
+    assert measured.valid and measured.time_us > last_us + 500_000 and measured.world_from_ego is None
+    times_us = np.array([0, 3_000_000])
+    holey = replace(part, pose_times_us=times_us, world_from_ego=log.world_from_ego[:2])
+    asked = np.array([0, 499_999, 500_001, 2_499_999, 2_500_001])
+    assert holey.pose_known(asked).tolist() == [True, True, False, False, True]
+
+
+def test_poses_that_cover_a_part_of_a_drive_are_said(tmp_path, monkeypatch):
+    monkeypatch.setenv("SCENEMINER_CACHE", str(tmp_path / "cache"))
+    tables = nuscenes_tables()
+    tables["ego_pose"] = [row for row in tables["ego_pose"] if row["timestamp"] < START_US + 600_000]
+    write_tables(tmp_path, tables)
+    log = open_log(tmp_path, "scene-0001")
+    assert [i.count for i in log.issues if (i.kind, i.subject) == ("no_pose", "ego poses")] == [1]
+    write_tables(tmp_path, nuscenes_tables())
+    assert not [i for i in open_log(tmp_path, "scene-0001").issues if i.kind == "no_pose"]

@@ -123,3 +123,9 @@ def test_media_errors_keep_their_issue_between_processes():
         decode_image(b"", "x.jpg")
     again = pickle.loads(pickle.dumps(caught.value))  # noqa: S301
     assert again.issue == caught.value.issue and str(again) == str(caught.value)
+
+
+def test_a_name_that_is_no_text_is_named(tmp_path):
+    with pytest.raises(MediaError) as caught:
+        MediaRoot(tmp_path).path("a\ud800.jpg")
+    assert (caught.value.issue.kind, caught.value.issue.subject) == ("broken_file", "a?.jpg")

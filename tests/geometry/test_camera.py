@@ -90,6 +90,12 @@ def test_pixels_that_no_ray_reaches_have_none(distortion):
     np.testing.assert_allclose(uv, pixels[reached], atol=1e-3)
 
 
+def test_a_fisheye_has_no_ray_beyond_behind():
+    lens = Camera(1000, 1000, 100.0, 100.0, 500.0, 500.0, model="fisheye")
+    rays = unproject(lens, np.array([[500 + 313.0, 500.0], [500 + 316.0, 500.0], [990.0, 500.0]]))
+    assert np.isfinite(rays).all(-1).tolist() == [True, False, False]
+
+
 def test_points_that_are_not_numbers_are_not_seen():
     for name in LENSES:
         _, seen = project(camera(name), np.array([[np.nan, 0, 1], [0, 0, np.nan], [0, 0, 0]]))

@@ -41,7 +41,10 @@ def test_what_is_not_a_number_is_not_on_the_grid():
     assert not inside.any()
 
 
-@pytest.mark.parametrize("values", [{"cell_m": 0.0}, {"x_max_m": -60.0}, {"cell_m": 0.3}])
+@pytest.mark.parametrize(
+    "values",
+    [{"cell_m": 0.0}, {"x_max_m": -60.0}, {"cell_m": 0.3}, {"cell_m": np.nan}, {"y_min_m": -np.inf}],
+)
 def test_impossible_grids_are_refused(values):
     with pytest.raises(ValueError, match="expected"):
         BevGrid(**values)

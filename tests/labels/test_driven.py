@@ -106,3 +106,14 @@ def test_log_risk_reads_a_log_and_says_why_it_cannot():
         unknown = log_risk(broken)
         assert why in unknown.null_reason and np.all(np.isnan(unknown.frame_risk))
     assert np.all(log_risk(make_log((), lambda t: (t, 0.0, 0.0))).frame_risk == 0)
+
+
+def test_ego_is_the_car_of_its_data_set():
+    """Argoverse's Ford is 0.8 m longer than nuScenes' Renault: a lead 10 m ahead is nearer to its bumper."""
+    lead = (make_track("lead", "car", lambda t: (10.0 + 8.0 * t, 0.0)),)
+    headway = {}
+    for dataset in ("nuscenes", "argoverse2", "folder"):
+        log = make_log(lead, lambda t: (8.0 * t, 0.0, 0.0), dataset=dataset)
+        headway[dataset] = log_risk(log).measures["thw_s"][0, 10]
+    assert headway["nuscenes"] == headway["folder"] == pytest.approx((10 - 2.25 - 1.385 - 2.042) / 8, abs=1e-3)
+    assert headway["argoverse2"] == pytest.approx((10 - 2.25 - 1.425 - 2.436) / 8, abs=1e-3)

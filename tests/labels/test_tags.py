@@ -1,11 +1,14 @@
 """Each tag is true where its definition holds, false beside it, and None where it cannot be known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from make_labelled_log import ROAD, make_log, make_track, whole
 
 from sceneminer.data.clip import Clip, clips_of
 from sceneminer.labels.prompts import BACKGROUND_PROMPTS, TAG_NEGATIVES, TAG_PROMPTS, TAGS
+from sceneminer.labels.risk import clip_risk, log_risk
 from sceneminer.labels.tags import RULES, explain, label_tags
 
 WALKER = (0.7, 0.7, 1.8)
@@ -201,3 +204,35 @@ def test_a_clip_of_another_log_is_refused():
     log = make_log((), driving())
     with pytest.raises(ValueError, match="expected clips of test-00000000"):
         label_tags(log, (Clip("other+0000000", "other", 0, 1),))
+
+
+def test_a_turn_counts_between_the_first_and_the_last_frame():
+    """21 frames are 20 steps: 2 s at 5.9°/s are 11.8°, which is no turn."""
+    log = make_log((), turning(np.deg2rad(5.9), speed=3.0))
+    clips = clips_of(log)
+    assert [tags["ego_turn_left"] for tags in label_tags(log, clips)] == [False] * 3
+    log = make_log((), turning(np.deg2rad(6.1), speed=3.0))
+    assert [tags["ego_turn_left"] for tags in label_tags(log, clips)] == [True] * 3
+
+
+def test_where_egos_pose_is_unknown_nothing_is_said_of_it():
+    """Poses that end half-way: an ego held at its last place would wait there, and cars would run into it."""
+    log = make_log(fleet(3, duration_s=8.0), driving(), description="a street", duration_s=8.0)
+    first = log.pose_times_us <= 3_000_000
+    part = replace(log, pose_times_us=log.pose_times_us[first], world_from_ego=log.world_from_ego[first])
+    clips = clips_of(log)
+    whole_log, known = label_tags(log, clips), label_tags(part, clips)
+    assert [tags["ego_wait"] for tags in known] == [False, False] + [None] * 5
+    assert [tags["bus"] for tags in known] == [False, False] + [None] * 5
+    assert [tags["night"] for tags in known] == [False] * 7
+    assert known[0] == whole_log[0]
+
+
+def test_risk_is_unknown_where_egos_pose_is():
+    log = make_log(fleet(3, duration_s=8.0), driving(), duration_s=8.0)
+    first = log.pose_times_us <= 3_000_000
+    part = replace(log, pose_times_us=log.pose_times_us[first], world_from_ego=log.world_from_ego[first])
+    risk = log_risk(part)
+    np.testing.assert_array_equal(np.isfinite(risk.frame_risk), risk.times_us <= 3_500_000)
+    assert clip_risk(risk, 5_000_000, 7_000_000).risk is None
+    assert clip_risk(risk, 0, 2_000_000).risk is not None

@@ -5,10 +5,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from make_mined_log import START_US, content, make_log, times_us, write_rig
+from make_mined_log import START_US, content, make_log, times_us, write_noise, write_rig
 
 from sceneminer.data.open import open_log
 from sceneminer.data.options import OpenOptions
+from sceneminer.index.errors import IndexFault
 from sceneminer.mine import stage
 from sceneminer.mine.run import mine
 from sceneminer.mine.units import MiningPlan, units_of
@@ -106,6 +107,23 @@ def test_units_tile_a_log_and_their_ids_are_a_function_of_what_is_mined(tmp_path
     )
     assert all(a.end_us == b.start_us for a, b in pairwise(first))
     assert all(u.clips[-1].start_us - u.clips[0].start_us < 600_000_000 for u in first)
+
+
+def test_a_log_that_grew_is_said_and_replaced_on_request_never_doubled_or_left_short(tmp_path, model):
+    root, index = tmp_path / "root", tmp_path / "index"
+    log = make_log(root, "a", {"front": times_us(4, 2)}, poses=False)
+    mine(root, index, model=model)
+    before = [row["clip_id"] for row in content(index)["clips"]]
+    for time in times_us(8, 2)[9:]:
+        write_noise(log / "front" / f"{time}.jpg", seed=time % 1000)
+    with pytest.raises(IndexFault, match="--retry-quarantined"):
+        mine(root, index, model=model)
+    assert [row["clip_id"] for row in content(index)["clips"]] == before
+    assert mine(root, index, model=model, retry_quarantined=True).exit_code == 0
+    after = [row["clip_id"] for row in content(index)["clips"]]
+    assert len(before) == 3 and len(after) == 7 and after[:3] == before
+    mine(root, tmp_path / "afresh", model=model)
+    assert content(index) == content(tmp_path / "afresh")
 
 
 def test_neighbours_do_not_change_a_row(tmp_path, model):

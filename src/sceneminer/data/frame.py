@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from sceneminer.data.log import Log, Sensor
+from sceneminer.data.log import HELD_US, Log, Sensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,7 +19,7 @@ class Measurement:
     index: int
     """Row of the Series; -1 where not valid."""
     world_from_ego: Float[ndarray, "4 4"] | None
-    """Ego's pose at this measurement's own time; None where the Log has no poses."""
+    """Ego's pose at this measurement's own time; None where it is unknown (``Log.pose_known``)."""
     valid: bool
     reason: str = ""
 
@@ -29,6 +29,7 @@ class Frame:
     log_id: str
     time_us: int
     world_from_ego: Float[ndarray, "4 4"] | None
+    """Ego's pose at the reference time; None where it is unknown."""
     measurements: Mapping[str, Measurement]
 
 
@@ -47,13 +48,13 @@ def iter_frames(
     """Frames at reference times, without reading media."""
     names = tuple(log.series) if sensors is None else sensors
     times = np.asarray(times_us, np.int64)
-    ego = log.poses_at(times)[0] if log.has_poses else None
+    ego = _poses(log, times)
     picked = {name: _nearest(log, name, times, tolerance_us) for name in names}
     for k, time_us in enumerate(times):
         yield Frame(
             log_id=log.log_id,
             time_us=int(time_us),
-            world_from_ego=None if ego is None else ego[k],
+            world_from_ego=ego[k],
             measurements={name: picked[name][k] for name in names},
         )
 
@@ -67,14 +68,20 @@ def _nearest(log: Log, name: str, times: ndarray, tolerance_us: int) -> list[Mea
     nearer_left = np.abs(times - series.times_us[left]) <= np.abs(series.times_us[right] - times)
     index = np.where(nearer_left, left, right)
     own = series.times_us[index]
-    poses = log.poses_at(own)[0] if log.has_poses else None
+    poses = _poses(log, own)
     result = []
     for k, i in enumerate(index):
         off = abs(int(own[k]) - int(times[k]))
-        pose = None if poses is None else poses[k]
         if off <= tolerance_us:
-            result.append(Measurement(series.sensor(int(i)), int(own[k]), int(i), pose, True))
+            result.append(Measurement(series.sensor(int(i)), int(own[k]), int(i), poses[k], True))
         else:
             why = f"nearest {name} measurement is {off / 1000:.0f} ms away, tolerance {tolerance_us / 1000:.0f} ms"
             result.append(Measurement(series.sensor(int(i)), int(times[k]), -1, None, False, why))
     return result
+
+
+def _poses(log: Log, times_us: ndarray) -> list[ndarray | None]:
+    if not log.has_poses:
+        return [None] * len(times_us)
+    poses, held_us = log.poses_at(times_us)
+    return [pose if held <= HELD_US else None for pose, held in zip(poses, held_us, strict=True)]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from numpy import ndarray
 
 from sceneminer.data.errors import Issue
@@ -18,6 +18,10 @@ from sceneminer.data.track import Track
 from sceneminer.geometry.camera import Camera
 from sceneminer.geometry.pose import interpolate_poses
 
+MAX_POSE_GAP_US = 2_000_000
+"""Poses further apart than this are not interpolated between."""
+HELD_US = 500_000
+"""Where poses end, or in a gap, the nearest one is good for this long; beyond it ego's place is unknown."""
 Modality = Literal["camera", "lidar", "radar"]
 
 
@@ -122,7 +126,7 @@ class Log:
     """One continuous drive. Opening it decodes no image."""
 
     log_id: str
-    """Unique and stable: a readable name and 8 hex digits of the data set's own token; no path in it."""
+    """Unique and stable: a readable name and 8 hex digits of the data set's own token, or of how the drive begins."""
     name: str
     """What the data set calls it."""
     dataset: str
@@ -154,8 +158,17 @@ class Log:
         return tuple(name for name, series in self.series.items() if series.modality == "camera")
 
     def poses_at(self, times_us: Int[ndarray, "m"]) -> tuple[Float[ndarray, "m 4 4"], Float[ndarray, "m"]]:
-        """``world_from_ego`` at other times, and how far in µs each had to be held (0: interpolated)."""
-        return interpolate_poses(self.pose_times_us, self.world_from_ego, times_us, max_gap_us=2_000_000)
+        """``world_from_ego`` at other times, and how far in µs each had to be held (0: interpolated).
+
+        A pose held for longer than ``HELD_US`` says nothing of where ego was.
+        """
+        return interpolate_poses(self.pose_times_us, self.world_from_ego, times_us, max_gap_us=MAX_POSE_GAP_US)
+
+    def pose_known(self, times_us: Int[ndarray, "m"]) -> Bool[ndarray, "m"]:
+        """At which times ego's pose is known: interpolated, or held for ``HELD_US`` at most."""
+        if not self.has_poses:
+            return np.zeros(len(times_us), bool)
+        return self.poses_at(times_us)[1] <= HELD_US
 
     def only(self, cameras: tuple[str, ...]) -> "Log":
         """The same Log with just these cameras (other modalities stay). ValueError names an unknown one."""

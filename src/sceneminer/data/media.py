@@ -34,14 +34,21 @@ class MediaRoot:
         try:
             target = (root / name).resolve()
             exists = target.is_file()
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, ValueError) as error:  # too long, a loop of links, no UTF-8
             reason = f"expected a readable path, found {type(error).__name__}"
-            raise media_error("broken_file", name, reason) from error
+            raise media_error("broken_file", name.encode(errors="replace").decode(), reason) from error
         if not target.is_relative_to(root):
             raise media_error("escaping_path", name, "expected a file inside the media root, found one outside")
         if not exists:
             raise media_error("missing_file", name, "expected a file, found none")
         return target
+
+    def holds(self, folder: str) -> bool:
+        """Whether a folder lies inside the root, links followed."""
+        try:
+            return (self.folder / folder).resolve().is_relative_to(self.folder.resolve())
+        except (OSError, RuntimeError, ValueError):
+            return False
 
     def read_bytes(self, name: str, *, limit: int) -> bytes:
         path = self.path(name)
@@ -73,7 +80,9 @@ def decode_image(data: bytes, name: str, *, size: tuple[int, int] | None = None)
             return np.asarray(rgb)
     except MediaError:
         raise
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError as error:
+        raise media_error("too_large", name, f"expected at most {MAX_IMAGE_PIXELS} pixels, found many more") from error
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         reason = f"expected a JPEG or PNG image, found {type(error).__name__}"
         raise media_error("broken_file", name, reason) from error
 
@@ -102,6 +111,17 @@ def existing_folder(path: Path | str, what: str) -> Path:
         found = "a file" if folder.exists() else "nothing"
         raise DataError(f"expected {what} at {folder}, found {found} there")
     return folder
+
+
+def outside_issue(subject: str, folder: str, count: int) -> Issue:
+    """What is said on opening where a whole folder of media is a link out of the media root."""
+    reason = f"expected {folder} inside the media root, found a link out of it; name where it leads as --media-root"
+    return Issue("escaping_path", subject, reason, count)
+
+
+def is_text(name: str) -> bool:
+    """Whether a file name can be written into tables: Linux allows any bytes in names."""
+    return name.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
 def media_error(kind: IssueKind, name: str, reason: str) -> MediaError:

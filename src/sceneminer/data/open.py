@@ -5,9 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
+
 from sceneminer.data.adapters import argoverse2, folder, nuscenes, video
 from sceneminer.data.errors import DataError, Issue
-from sceneminer.data.log import Log
+from sceneminer.data.log import HELD_US, MAX_POSE_GAP_US, Log
 from sceneminer.data.options import LogSet, OpenOptions
 
 # Most telling first: a nuScenes folder also holds plain folders of images.
@@ -26,7 +28,7 @@ def open_logs(root: Path | str, options: OpenOptions | None = None, *, adapter: 
         raise DataError(f"expected a folder or file of recordings at {path}, found nothing there")
     found = _only_cameras(_unique(_adapter(path, adapter).open_logs(path, options)), options.cameras)
     _require_names(found, options.logs)
-    return found
+    return replace(found, logs=tuple(_with_pose_gaps(log) for log in found.logs))
 
 
 def open_log(
@@ -93,6 +95,21 @@ def _only_cameras(found: LogSet, cameras: tuple[str, ...] | None) -> LogSet:
         ]
         logs.append(replace(log.only(here), issues=tuple(said)))
     return replace(found, logs=tuple(logs))
+
+
+def _with_pose_gaps(log: Log) -> Log:
+    """The Log, with an Issue where ego's pose is unknown for a part of the drive."""
+    if not log.has_poses:
+        return log
+    times = np.clip(log.pose_times_us, log.start_us, log.end_us)
+    inner = np.diff(times)
+    outer = np.array([times[0] - log.start_us, log.end_us - times[-1]]) - HELD_US
+    unknown_us = np.concatenate([np.where(inner > MAX_POSE_GAP_US, inner - 2 * HELD_US, 0), np.maximum(outer, 0)])
+    if not np.any(unknown_us):
+        return log
+    lacking, whole = unknown_us.sum() / 1e6, (log.end_us - log.start_us) / 1e6
+    reason = f"expected them over all {whole:.1f} s, found none for {lacking:.1f} s, where what needs them is unknown"
+    return replace(log, issues=(*log.issues, Issue("no_pose", "ego poses", reason, int(np.sum(unknown_us > 0)))))
 
 
 def _require_names(found: LogSet, names: tuple[str, ...] | None) -> None:

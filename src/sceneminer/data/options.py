@@ -16,7 +16,7 @@ class OpenOptions:
     cameras: tuple[str, ...] | None = None
     """Only these cameras; None: all."""
     split: str | None = None
-    """nuScenes: a table folder (v1.0-mini) or an official split name; Argoverse 2: train, val, test."""
+    """nuScenes: a table folder (v1.0-mini, or mini for short); Argoverse 2: train, val, test."""
     fps: float | None = None
     """Frames a second of plain image folders, where no file says it."""
     sweeps: bool = True

@@ -46,7 +46,7 @@ def footprint_gap(a: Float[ndarray, "*#b 4 2"], b: Float[ndarray, "*#b 4 2"]) ->
     """Distance in metres between two convex footprints, exactly; 0 where they touch or overlap.
 
     Either the footprints overlap (no separating axis), or the gap is from a corner of one to an edge of the
-    other. Batch dimensions broadcast; NaN corners give NaN.
+    other. Footprints have a length and a width. Batch dimensions broadcast; NaN corners give NaN.
     """
     a, b = np.broadcast_arrays(np.asarray(a, np.float64), np.asarray(b, np.float64))
     shape = a.shape[:-2]

@@ -66,7 +66,7 @@ def project(
 
     Visible: in front of the camera, inside the image widened by ``margin_px`` and, with distortion, inside
     the part of the lens where the model is one-to-one (outside it polynomials fold points back in).
-    Pixels of points that are not visible are finite but mean nothing.
+    Pixels of points that are not visible mean nothing; they are finite where the points are.
     """
     shape = points_camera.shape[:-1]
     points = np.asarray(points_camera, np.float64).reshape(-1, 3)
@@ -93,7 +93,8 @@ def project(
 def unproject(camera: Camera, uv: Float[ndarray, "*b 2"]) -> Float[ndarray, "*b 3"]:
     """Unit rays in the camera frame through pixels; distortion is inverted by Newton iteration to 1e-10.
 
-    NaN for pixels that no ray reaches: where the lens model turns back before it gets there, as it may in corners.
+    NaN for pixels that no ray reaches: where the lens model turns back before it gets there, as it may in corners,
+    or where a fisheye would have to look further back than behind itself.
     """
     shape = uv.shape[:-1]
     pixels = np.asarray(uv, np.float64).reshape(-1, 2)
@@ -107,7 +108,7 @@ def unproject(camera: Camera, uv: Float[ndarray, "*b 2"]) -> Float[ndarray, "*b 
         x, y = _invert_pinhole(camera, a, b) if camera.distortion else (a, b)
         ray = np.stack([x, y, np.ones_like(x)], -1)
     ray /= np.linalg.norm(ray, axis=-1, keepdims=True)
-    if camera.distortion:
+    if camera.distortion or camera.model == "fisheye":
         # Newton's method may settle where the model folds back, or nowhere.
         there, unfolded = project(camera, ray, margin_px=np.inf)
         reached = unfolded & (np.abs(there - pixels).max(-1, initial=0.0) < 1e-3)

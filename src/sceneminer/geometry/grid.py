@@ -18,6 +18,8 @@ class BevGrid:
     cell_m: float = 1.0
 
     def __post_init__(self) -> None:
+        if not np.all(np.isfinite([self.x_min_m, self.x_max_m, self.y_min_m, self.y_max_m, self.cell_m])):
+            raise ValueError(f"expected finite extents and cell size, found {self}")
         if self.cell_m <= 0 or self.x_max_m <= self.x_min_m or self.y_max_m <= self.y_min_m:
             raise ValueError(f"expected positive extents and cell size, found {self}")
         for extent in (self.x_max_m - self.x_min_m, self.y_max_m - self.y_min_m):

@@ -1,5 +1,6 @@
 """Ego and the agents as bodies with smoothed velocities, from poses and annotated boxes."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,8 +16,6 @@ MAX_YAW_RATE_RPS = 0.8
 """No road vehicle turns faster at a speed that matters here; beyond it lies annotation noise."""
 _NEVER_TURN = frozenset({"pedestrian", "animal", "cone", "barrier", "debris", "bicycle_rack", "other"})
 """A walker's heading says nothing about a steady turn, and props have none."""
-
-
 _PARKED_S, _PARKED_M = 3.0, 1.0
 """What is seen for this long and stays within this is parked; boxes of parked cars wander by some dm."""
 
@@ -34,11 +33,19 @@ class EgoSize:
 EGO_SIZE = EgoSize(4.084, 1.730, 1.385)
 """Renault Zoe, the car of nuScenes: 4.084 × 1.730 m (as nuScenes planning code has it), wheelbase 2.588 m (data sheet);
 the rear overhang of 0.657 m is the data sheet's length less wheelbase and front overhang, to about 5 cm."""
+_EGO_SIZES: Mapping[str, EgoSize] = {"argoverse2": EgoSize(4.872, 1.852, 1.425)}
+"""Ford Fusion (data sheet, without mirrors, as the Renault; Argoverse's own boxes of ego are 4.877 × 2.0 m); its middle
+is taken to lie half the wheelbase of 2.850 m ahead of the rear axle."""
+
+
+def ego_size_of(log: Log) -> EgoSize:
+    """The recording car of the Log's data set; ``EGO_SIZE`` where it is not known."""
+    return _EGO_SIZES.get(log.dataset, EGO_SIZE)
 
 
 @dataclass(frozen=True, eq=False)
 class EgoStates:
-    """Ego's rear axle on common times."""
+    """Ego's rear axle on common times; NaN where it is unknown."""
 
     times_us: Int[ndarray, "t"]
     x_m: Float[ndarray, "t"]
@@ -66,10 +73,13 @@ class EgoStates:
         )
 
 
-def ego_states(log: Log, times_us: Int[ndarray, "t"], *, window_s: float = 0.3, size: EgoSize = EGO_SIZE) -> EgoStates:
-    """Ego at common times; speed and turn rate are slopes of straight lines fitted to poses within ±``window_s``.
+def ego_states(
+    log: Log, times_us: Int[ndarray, "t"], *, window_s: float = 0.3, size: EgoSize | None = None
+) -> EgoStates:
+    """Ego at common times, of the size of its data set's car if none is given.
 
-    Raises ValueError where the Log has no poses.
+    Speed and turn rate are slopes of straight lines fitted to poses within ±``window_s``.
+    NaN where ego's pose is unknown (``Log.pose_known``). Raises ValueError where the Log has no poses.
     """
     times = np.asarray(times_us, np.int64)
     offsets = np.arange(-3, 4) / 3.0 * window_s
@@ -80,15 +90,16 @@ def ego_states(log: Log, times_us: Int[ndarray, "t"], *, window_s: float = 0.3, 
     yaw = np.unwrap(yaw_of(poses), axis=1)
     vx, vy, rate = (slope(seconds, v) for v in (poses[..., 0, 3], poses[..., 1, 3], yaw))
     now = log.poses_at(times)[0]
-    heading = yaw_of(now)
+    unknown = np.where(log.pose_known(times), 0.0, np.nan)
+    heading = yaw_of(now) + unknown
     return EgoStates(
         times_us=times,
-        x_m=now[:, 0, 3],
-        y_m=now[:, 1, 3],
+        x_m=now[:, 0, 3] + unknown,
+        y_m=now[:, 1, 3] + unknown,
         yaw_rad=heading,
         speed_mps=vx * np.cos(heading) + vy * np.sin(heading),
-        yaw_rate_rps=np.clip(rate, -MAX_YAW_RATE_RPS, MAX_YAW_RATE_RPS),
-        size=size,
+        yaw_rate_rps=np.clip(rate, -MAX_YAW_RATE_RPS, MAX_YAW_RATE_RPS) + unknown,
+        size=size or ego_size_of(log),
     )
 
 

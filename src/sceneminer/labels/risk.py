@@ -26,7 +26,7 @@ from sceneminer.data.track import VULNERABLE, AgentStates, Category, states_at
 from sceneminer.labels.bodies import Bodies
 from sceneminer.labels.contact import half_steps, straight_contact_s
 from sceneminer.labels.driven import follow_path
-from sceneminer.labels.ego import EGO_SIZE, EgoSize, EgoStates, agent_bodies, ego_states, parked, smoothed
+from sceneminer.labels.ego import EgoSize, EgoStates, agent_bodies, ego_states, parked, smoothed
 from sceneminer.labels.measures import (
     MEASURE_NAMES,
     MEASURES,
@@ -161,7 +161,7 @@ def clip_risk(frames: RiskFrames, start_us: int, end_us: int) -> ClipRisk:
 
 
 def log_risk(
-    log: Log, *, rate_hz: float = 10.0, config: RiskConfig = DEFAULT_RISK, ego_size: EgoSize = EGO_SIZE
+    log: Log, *, rate_hz: float = 10.0, config: RiskConfig = DEFAULT_RISK, ego_size: EgoSize | None = None
 ) -> RiskFrames:
     """Risk of a whole Log at ``rate_hz``, from its tracks and poses; unknown, with the reason, where it lacks one."""
     times = np.arange(log.start_us, log.end_us + 1, round(1e6 / rate_hz), dtype=np.int64)

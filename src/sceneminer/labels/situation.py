@@ -98,11 +98,11 @@ def situation_of(log: Log) -> Situation:
     times = np.arange(log.start_us, log.end_us + 1, round(1e6 / RATE_HZ), dtype=np.int64)
     tracks = log.store.read_tracks() if log.has_tracks else ()
     hdmap = log.store.read_map() if log.has_map else None
-    ego = ego_states(log, times) if log.has_poses else None
+    ego = ego_states(log, times) if np.any(log.pose_known(times)) else None
     if hdmap is not None and ego is not None:
-        x, y = (ego.x_m.min() + ego.x_m.max()) / 2, (ego.y_m.min() + ego.y_m.max()) / 2
-        reach = max(np.ptp(ego.x_m), np.ptp(ego.y_m)) / 2 + _MAP_MARGIN_M
-        hdmap = hdmap.near(float(x), float(y), float(reach))
+        (west, east), (south, north) = ((np.nanmin(v), np.nanmax(v)) for v in (ego.x_m, ego.y_m))
+        reach = max(east - west, north - south) / 2 + _MAP_MARGIN_M
+        hdmap = hdmap.near(float(west + east) / 2, float(south + north) / 2, float(reach))
     return Situation(
         description=log.description.lower() if log.dataset in DESCRIBED else "",
         times_us=times,

@@ -145,10 +145,12 @@ def _changes_side(at: Situation, span: slice, walks: Bool[ndarray, "a s"]) -> bo
     """Whether somebody who walks ahead gets from one side of ego's driven path to the other."""
     assert at.ego is not None and at.agents is not None
     body = at.ego.body()
-    moved = np.concatenate([[True], np.hypot(np.diff(body.x_m), np.diff(body.y_m)) > 0.05])
-    px, py = body.x_m[moved], body.y_m[moved]
+    known = np.flatnonzero(np.isfinite(body.x_m))
+    x, y = body.x_m[known], body.y_m[known]
+    moved = np.concatenate([[True], np.hypot(np.diff(x), np.diff(y)) > 0.05])
+    px, py = x[moved], y[moved]
     # The path goes on straight ahead for as far as anybody is looked at.
-    last = len(at.times_us) - 1
+    last = known[-1]
     px = np.append(px, body.x_m[last] + SEEN_RANGE_M * np.cos(body.yaw_rad[last]))
     py = np.append(py, body.y_m[last] + SEEN_RANGE_M * np.sin(body.yaw_rad[last]))
     for row in np.flatnonzero(_rows(walks)):

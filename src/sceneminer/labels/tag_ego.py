@@ -62,7 +62,8 @@ def lane_change(at: Situation, span: slice) -> bool | None:
     if at.ego is None or at.hdmap is None or "lane_divider" not in at.hdmap.lines:
         return None
     margin = round(LANE_CHANGE_MARGIN_S * RATE_HZ)
-    around = slice(max(span.start - margin, 0), span.stop + margin)
+    around = np.arange(len(at.times_us))[max(span.start - margin, 0) : span.stop + margin]
+    around = around[np.isfinite(at.ego.x_m[around])]
     body, yaw = at.ego.body(), np.unwrap(at.ego.yaw_rad[around])
     if np.ptp(yaw) > LANE_CHANGE_MAX_RAD:
         return False
@@ -92,7 +93,7 @@ def _turned_rad(at: Situation, span: slice) -> float | None:
         return None
     speed, rate = at.ego.speed_mps[span], at.ego.yaw_rate_rps[span]
     tight = (np.abs(speed) > WAIT_MPS) & (np.abs(rate) * TURN_RADIUS_M > np.abs(speed))
-    return float(np.sum(rate * tight) / RATE_HZ)
+    return float(np.trapezoid(rate * tight) / RATE_HZ)
 
 
 def _crosses(path: LineString, divider: LineString) -> bool:

@@ -6,6 +6,7 @@ rule needs; else None. Ideas for the rules: RefAV's atomic functions (Davidson e
 
 import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -44,13 +45,25 @@ RULES: Mapping[str, Rule] = {
 def label_tags(log: Log, clips: tuple[Clip, ...]) -> list[dict[str, bool | None]]:
     """All 20 tags of each clip, in the order of ``TAGS``; None where the Log lacks what the rule needs.
 
-    Raises ValueError where a clip belongs to another Log or lies outside it.
+    Raises ValueError where a clip belongs to another Log or lies outside it, MediaError where the Log's map is broken.
     """
     for clip in clips:
         if clip.log_id != log.log_id or clip.end_us < log.start_us or clip.start_us > log.end_us:
             raise ValueError(f"expected clips of {log.log_id} within its span, found {clip.clip_id}")
     at = situation_of(log)
-    return [{tag: RULES[tag](at, _span(at, clip)) for tag in TAGS} for clip in clips]
+    return [{tag: rule(here, span) for tag, rule in _ordered()} for here, span in (_seen(at, clip) for clip in clips)]
+
+
+def _ordered() -> list[tuple[str, Rule]]:
+    return [(tag, RULES[tag]) for tag in TAGS]
+
+
+def _seen(at: Situation, clip: Clip) -> tuple[Situation, slice]:
+    """What is known for one clip, and its frames: where ego's pose is unknown for a part of it, nothing is of ego."""
+    span = _span(at, clip)
+    if at.ego is None or np.all(np.isfinite(at.ego.x_m[span])):
+        return at, span
+    return replace(at, ego=None), span
 
 
 def explain(tag: str) -> str:

@@ -90,10 +90,11 @@ def _frame_rows(unit: Unit, times: ndarray, speed: ndarray, risk: RiskFrames | N
     log = unit.log
     own = (times >= unit.start_us) & (times < unit.end_us)
     poses = log.poses_at(times)[0] if log.has_poses and len(times) else None
+    known = log.pose_known(times)
     rows = []
     for k in np.flatnonzero(own):
         row: dict[str, Any] = {"log_id": log.log_id, "unit_id": unit.unit_id, "time_us": int(times[k])}
-        if poses is not None:
+        if poses is not None and known[k]:
             row.update(
                 x_m=poses[k, 0, 3], y_m=poses[k, 1, 3], yaw_rad=float(yaw_of(poses[k])), speed_mps=_known(speed[k])
             )
@@ -129,7 +130,8 @@ def _agent_rows(unit: Unit, tracks: tuple[Track, ...]) -> pa.Table:
     columns = {"x_m": x, "y_m": y, "yaw_rad": wrap_angle(agents.yaw_rad - yaw), "vx_mps": vx, "vy_mps": vy}
     columns |= {"length_m": agents.length_m, "width_m": agents.width_m, "risk": frames.risk}
     columns |= {name: frames.measures[name] for name in _MEASURES}
-    t, a = np.nonzero((agents.present & (np.hypot(x, y) <= AGENT_REACH_M)).T)  # time-major, as they are read
+    near = agents.present & log.pose_known(times) & (np.hypot(x, y) <= AGENT_REACH_M)
+    t, a = np.nonzero(near.T)  # time-major, as they are read
     table: dict[str, Any] = {
         "log_id": pa.array([log.log_id] * len(t), pa.string()),
         "unit_id": pa.array([unit.unit_id] * len(t), pa.string()),

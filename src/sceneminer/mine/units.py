@@ -52,7 +52,8 @@ def units_of(log: Log, plan: MiningPlan, *, stream_fingerprint: str) -> tuple[Un
     for part, group in groupby(clips, key=lambda clip: (clip.start_us - log.start_us) // UNIT_US):
         inside, first_us = tuple(group), log.start_us + part * UNIT_US
         end_us = log.end_us + 1 if inside[-1] is clips[-1] else first_us + UNIT_US
-        units.append(Unit(_unit_id(log, plan, stream_fingerprint, first_us), log, inside, first_us, end_us))
+        unit_id = _unit_id(log, plan, stream_fingerprint, inside)
+        units.append(Unit(unit_id, log, inside, first_us, end_us))
     return tuple(units)
 
 
@@ -70,7 +71,12 @@ def without_endless(found: LogSet, plan: MiningPlan) -> LogSet:
     return replace(found, logs=tuple(logs), refused=tuple(refused))
 
 
-def _unit_id(log: Log, plan: MiningPlan, stream_fingerprint: str, first_us: int) -> str:
-    cameras = ",".join(sorted(log.cameras()))
-    parts = (log.log_id, cameras, plan.stride_us, plan.length_us, plan.min_cameras, stream_fingerprint, first_us)
-    return hashlib.sha256("|".join(map(str, parts)).encode()).hexdigest()[:24]
+def _unit_id(log: Log, plan: MiningPlan, stream_fingerprint: str, clips: tuple[Clip, ...]) -> str:
+    """A digest of the plan, the stream, and the times of what the clips look at: images that came later change it."""
+    cameras = sorted(log.cameras())
+    first_us, last_us = clips[0].start_us, clips[-1].end_us
+    parts = (log.log_id, ",".join(cameras), plan.stride_us, plan.length_us, plan.min_cameras, stream_fingerprint)
+    digest = hashlib.sha256("|".join(map(str, (*parts, first_us, last_us))).encode())
+    for name in cameras:
+        digest.update(log.series[name].between(first_us, last_us).times_us.astype("<i8").tobytes() + b"|")
+    return digest.hexdigest()[:24]

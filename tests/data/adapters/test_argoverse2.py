@@ -265,9 +265,31 @@ def test_broken_rows_are_left_out_and_counted(folder):
     log = open_log(folder)
     found = [(issue.kind, issue.count) for issue in log.issues]
     assert found == [("bad_row", 3), ("no_pose", 1), ("bad_row", 1), ("unsupported", 1)]
+    assert log.end_us - log.start_us < 30_000_000, "a row that is left out makes no drive of 90 s"
     tracks = log.store.read_tracks()
     assert sum(len(track.times_us) for track in tracks) == len(boxes()["qw"]) - 3
     assert all(np.isfinite(track.world_from_box).all() for track in tracks)
+
+
+def test_a_file_of_another_day_is_left_out_and_named(folder):
+    front = folder / "sensors" / "cameras" / "ring_front_center"
+    before = open_log(folder)
+    shutil.copy(next(front.iterdir()), front / f"{10**15}.jpg")
+    log = open_log(folder)
+    assert log.start_us == before.start_us
+    (issue,) = (issue for issue in log.issues if issue.kind == "odd_time")
+    assert issue.subject.endswith(f"{10**15}.jpg") and issue.count == 1
+
+
+def test_a_sensor_folder_that_is_a_link_out_of_the_root_is_said_on_opening(folder, tmp_path):
+    front = folder / "sensors" / "cameras" / "ring_front_center"
+    shutil.move(front, tmp_path / "elsewhere")
+    front.symlink_to(tmp_path / "elsewhere")
+    log = open_log(folder)
+    (issue,) = (issue for issue in log.issues if issue.kind == "escaping_path")
+    assert issue.count == len(log.series["ring_front_center"]) and "--media-root" in issue.reason
+    with pytest.raises(MediaError, match="inside the media root"):
+        log.store.read_image(log.series["ring_front_center"], 0)
 
 
 def test_what_a_partial_log_lacks_is_said(folder):

@@ -66,20 +66,31 @@ def test_a_log_opened_alone_has_the_id_it_has_under_the_root(root):
     assert opened(root / "monday").log_id == open_logs(root).logs[0].log_id
 
 
-def test_ids_differ_where_images_differ(root):
-    before = [log.log_id for log in open_logs(root).logs]
-    write_two_tone(root / "monday" / "front" / f"car7__front__{START_US + 900_000}.jpg", 64, 36)
-    after = [log.log_id for log in open_logs(root).logs]
-    assert after[0] != before[0] and after[1] == before[1]
-    assert before[0][:7] == "monday-" and len(before[0]) == 7 + 8
+def test_ids_last_as_long_as_the_first_image(root):
+    """Clips are counted from it: a selection of clips stands when a drive grows or a bad image is thrown out."""
+    monday, tuesday = (log.log_id for log in open_logs(root).logs)
+    assert monday[:7] == "monday-" and len(monday) == 7 + 8
+    front = root / "monday" / "front"
+    write_two_tone(front / f"car7__front__{START_US + 900_000}.jpg", 64, 36)
+    (front / f"car7__front__{START_US + 100_000}.jpg").unlink()
+    write_two_tone(front / f"car7__front__{START_US}.jpg", 48, 30)
+    shutil.rmtree(root / "monday" / "rear")
+    assert [log.log_id for log in open_logs(root).logs] == [monday, tuesday]
+    write_two_tone(front / f"car7__front__{START_US - 100_000}.jpg", 64, 36)
+    earlier = open_logs(root).logs[0].log_id
+    assert earlier != monday
+    (root / "monday").rename(root / "wednesday")
+    assert open_logs(root).logs[1].log_id[-8:] == earlier[-8:]
 
 
 def test_two_drives_with_the_same_frame_names_have_different_ids(frames, tmp_path):
     other = tmp_path / "other" / "clip"
     shutil.copytree(frames, other)
-    for path in other.iterdir():
-        write_two_tone(path, 96, 54)
-    assert opened(frames, 10.0).log_id != opened(other, 10.0).log_id
+    before = opened(frames, 10.0).log_id
+    assert opened(other, 10.0).log_id == before, "a copy is the same drive"
+    write_two_tone(other / "frame_0.jpg", 96, 54)
+    assert opened(other, 10.0).log_id != before
+    assert opened(frames, 20.0).log_id != before, "the same clips would be others at another rate"
 
 
 def test_images_in_the_root_win_and_folders_beside_them_are_said(frames):
@@ -119,6 +130,33 @@ def test_names_that_are_not_text_are_left_out_and_counted(frames):
     assert len(log.series["camera"]) == 12
     assert [(issue.kind, issue.count) for issue in log.issues] == [("unsupported", 1)]
     json.dumps([issue.subject for issue in log.issues]).encode()
+
+
+def test_links_that_lead_to_no_file_are_left_out_and_counted(frames):
+    for name, to in (("gone_1.jpg", "nowhere.jpg"), ("gone_2.jpg", "gone_2.jpg")):
+        (frames / name).symlink_to(to)
+    os.mkfifo(frames / "gone_3.jpg")
+    (frames / "loop").symlink_to("loop")
+    log = opened(frames, fps=10.0)
+    assert names(log) == names(opened(frames, fps=10.0)) and not any("gone" in file for file in names(log))
+    (issue,) = log.issues
+    assert (issue.kind, issue.subject, issue.count) == ("missing_file", "gone_1.jpg", 3)
+
+
+def test_a_folder_that_cannot_be_read_is_named_and_the_others_are_used(root, monkeypatch):
+    closed = root / "monday" / "rear"
+    scandir = os.scandir
+
+    def refuse(path):
+        if Path(path) == closed:
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    monday, tuesday = open_logs(root).logs
+    assert monday.cameras() == ("front",) and tuesday.cameras() == ("front", "rear")
+    assert [(i.kind, i.subject) for i in monday.issues] == [("broken_file", "monday/rear")]
+    assert "Permission denied" in monday.issues[0].reason
 
 
 def test_an_empty_image_is_named_when_it_is_read(frames):

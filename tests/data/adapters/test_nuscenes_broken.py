@@ -1,5 +1,6 @@
 """Partial, broken and hostile nuScenes tables: what is usable is used, what is lost is counted."""
 
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -271,3 +272,25 @@ def test_no_value_anywhere_breaks_opening(tmp_path_factory, data):
         assert np.all(np.isfinite(log.world_from_ego))
         for series in log.series.values():
             assert np.all(np.diff(series.times_us) > 0)
+
+
+def test_a_folder_that_is_a_link_out_of_the_root_is_said_on_opening(root, tmp_path):
+    shutil.move(root / "samples", tmp_path / "elsewhere")
+    (root / "samples").symlink_to(tmp_path / "elsewhere")
+    log = open_log(root, "scene-0001")
+    said = {i.subject: (i.count, i.reason) for i in log.issues if i.kind == "escaping_path"}
+    assert {name: count for name, (count, _) in said.items()} == {"CAM_FRONT": 4, "CAM_BACK": 4, "LIDAR_TOP": 4}
+    assert all("--media-root" in reason for _, reason in said.values())
+    assert not [issue for issue in log.issues if issue.kind == "missing_file"]
+
+
+def test_very_many_names_that_escape_are_counted(tmp_path):
+    tables = nuscenes_tables()
+    for row in tables["sample_data"][:27]:
+        row["filename"] = "../" + row["filename"]
+    lines = [issue for issue in opened(tmp_path, tables).logs[0].issues if issue.kind == "escaping_path"]
+    assert sum(issue.count for issue in lines) == 27 and len(lines) == 21
+    assert "and 6 more" in lines[-1].reason
+    tables["sample_data"][27]["filename"] = "../last.jpg"
+    ((name, issue),) = opened(tmp_path, tables).refused
+    assert name == "scene-0001" and "'../samples/" in issue.reason and "and 15 more" in issue.reason

@@ -1,7 +1,6 @@
 """nuScenes maps: the vector expansion with its lane arcs, and the base map masks."""
 
 import json
-import os
 import shutil
 from pathlib import Path
 
@@ -196,14 +195,27 @@ def test_outside_the_base_map_there_is_no_road(log):
     assert not log.store.read_basemap(pose_from_yaw(1e6, -1e6, 0.0)).any()
 
 
-def test_the_base_map_is_decoded_once(log, root):
+def test_a_hole_or_a_part_that_cannot_be_drawn_is_counted(root):
+    """Without its hole an area claims road where a house stands: that must not pass in silence."""
+    content = expansion()
+    content["polygon"][0]["holes"].append({"node_tokens": ["nowhere"]})
+    content["drivable_area"][0]["polygon_tokens"].append("nowhere")
+    found = read_map(root, content)
+    assert len(found.areas["drivable"]) == 1
+    assert found.missing == (
+        "1 of drivable_area without an outline",
+        "1 of polygon with a hole that cannot be drawn, which is filled",
+    )
+
+
+def test_the_base_map_is_decoded_once(log, monkeypatch):
     pose = pose_from_yaw(100.0, 200.0, 0.0)
     first = log.store.read_basemap(pose)
-    path = root / "maps" / "smallville.png"
-    stat = path.stat()
-    path.write_bytes(bytes(stat.st_size))
 
-    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    def refuse(*_args):
+        raise AssertionError("the base map was decoded again")
+
+    monkeypatch.setattr("sceneminer.data.adapters.nuscenes_basemap._decode", refuse)
     np.testing.assert_array_equal(log.store.read_basemap(pose), first)
 
 

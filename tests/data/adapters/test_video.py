@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from video_tree import grey, make_video_tree, two_tone, write_video
 
-from sceneminer.data.adapters import video
+from sceneminer.data.adapters import video, video_decoder
 from sceneminer.data.errors import DataError, MediaError
 from sceneminer.data.log import Log
 from sceneminer.data.open import open_log, open_logs
@@ -74,8 +74,8 @@ def test_frames_are_the_same_in_any_order_of_asking(tmp_path, name, codec, b_fra
 def test_reading_in_order_seeks_once(tmp_path, monkeypatch):
     log = open_log(write_counting(tmp_path / "a.mp4"))
     seeks = []
-    original = video._Decoder._seek
-    monkeypatch.setattr(video._Decoder, "_seek", lambda self, *a: (seeks.append(a), original(self, *a))[1])
+    original = video_decoder.Decoder._seek
+    monkeypatch.setattr(video_decoder.Decoder, "_seek", lambda self, *a: (seeks.append(a), original(self, *a))[1])
     for i in range(0, COUNT, 2):
         log.store.read_image(log.series["camera"], i)
     assert len(seeks) == 1
@@ -115,6 +115,38 @@ def test_a_file_and_a_folder_of_one_name_are_two_logs(tmp_path):
         ("drive", ("front",)),
         ("drive.mp4", ("camera",)),
     ]
+
+
+def test_videos_that_share_a_stem_are_all_there(tmp_path):
+    for folder in (tmp_path, tmp_path / "tour"):
+        write_counting(folder / "front.mov", "mjpeg")
+        write_counting(folder / "front.avi", "mjpeg")
+    write_counting(tmp_path / "tour" / "rear.mov", "mjpeg")
+    found = open_logs(tmp_path)
+    assert {log.name: log.cameras() for log in found.logs} == {
+        "front.avi": ("camera",),
+        "front.mov": ("camera",),
+        "tour": ("front.avi", "front.mov", "rear"),
+    }
+
+
+def test_names_and_links_that_are_no_videos_are_named(tmp_path):
+    write_counting(tmp_path / "good.mov", "mjpeg")
+    shutil.copy(tmp_path / "good.mov", bytes(tmp_path) + b"/\xff.mov")
+    for name, to in (("gone.mov", "nowhere.mov"), ("loop.mov", "loop.mov"), ("folder", "folder")):
+        (tmp_path / name).symlink_to(to)
+    found = open_logs(tmp_path)
+    assert [log.name for log in found.logs] == ["good"]
+    assert [(issue.kind, issue.subject) for issue in found.issues] == [
+        ("missing_file", "gone.mov"),
+        ("missing_file", "loop.mov"),
+        ("unsupported", r"'\udcff.mov'"),
+    ]
+
+
+def test_a_video_of_years_is_refused(tmp_path):
+    write_video(tmp_path / "long.mkv", [two_tone(64, 36)] * 3, codec="mjpeg", ticks=[0, 1, 2**40])
+    assert "within 24 hours" in refusal(tmp_path / "long.mkv")
 
 
 def test_creation_time_starts_the_clock(tmp_path):
@@ -278,7 +310,7 @@ def test_links_inside_a_container_are_not_followed(tmp_path):
 
 def test_too_many_pixels_are_refused_on_opening_and_on_reading(tmp_path, monkeypatch):
     log = open_log(write_counting(tmp_path / "a.mp4"))
-    monkeypatch.setattr(video, "MAX_IMAGE_PIXELS", 64 * 48 - 1)
+    monkeypatch.setattr(video_decoder, "MAX_IMAGE_PIXELS", 64 * 48 - 1)
     with pytest.raises(MediaError, match="expected at most 3071 pixels, found 64×48") as caught:
         log.store.read_image(log.series["camera"], 0)
     assert caught.value.issue.kind == "too_large"

@@ -11,10 +11,11 @@ from numpy import ndarray
 from sceneminer.data.adapters.argoverse2_tables import LIDAR
 from sceneminer.data.errors import Issue, IssueKind
 from sceneminer.data.log import Rig, Sensor, Series
-from sceneminer.data.media import IMAGE_SUFFIXES, MediaRoot, existing_folder
+from sceneminer.data.media import IMAGE_SUFFIXES, MediaRoot, existing_folder, outside_issue
 from sceneminer.data.options import OpenOptions
 
 _KEYFRAME_TOLERANCE_US = 30_000
+_LONGEST_DRIVE_US = 12 * 3600 * 1_000_000
 
 
 def missing(subject: str, expected: str, without: str, *, kind: IssueKind = "missing_table") -> Issue:
@@ -53,6 +54,8 @@ def open_series(
         sensor = rig.sensors.get(name) or Sensor(name, "camera", np.eye(4))
         series = _one_series(sensor, stamped, reference)
         series = series if options.sweeps else _keyframes(series)
+        if not media.holds(folder):
+            issues.append(outside_issue(folder, folder, len(series)))
         if len(series) == 0:
             issues.append(missing(folder, "files of this sensor", "the log is without it", kind="missing_file"))
             continue
@@ -63,7 +66,7 @@ def open_series(
 
 
 def _stamped(root: Path, folder: str, suffixes: tuple[str, ...]) -> tuple[dict[int, str], list[Issue]]:
-    """Files by time in µs, and those whose names are no time."""
+    """Files by time in µs, and those whose names are no time, or one that is half a day from the others."""
     stamped: dict[int, str] = {}
     odd: list[str] = []
     for path in sorted((root / folder).iterdir()):
@@ -74,7 +77,11 @@ def _stamped(root: Path, folder: str, suffixes: tuple[str, ...]) -> tuple[dict[i
             stamped[time_us] = name
         else:
             odd.append(name)
-    reason = "expected <time in ns> as the file name, each once; found others, left out"
+    if stamped:
+        middle = sorted(stamped)[len(stamped) // 2]
+        far = [time_us for time_us in stamped if abs(time_us - middle) > _LONGEST_DRIVE_US]
+        odd += [stamped.pop(time_us) for time_us in far]
+    reason = "expected <time in ns> as the file name, each once and near the others; found others, left out"
     return stamped, [Issue("odd_time", odd[0], reason, len(odd))] if odd else []
 
 

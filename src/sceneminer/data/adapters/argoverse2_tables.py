@@ -167,7 +167,7 @@ class Annotations:
     """Usable boxes of one log in Argoverse's ego frame, sorted by track and time."""
 
     times_us: Int[ndarray, "n"]
-    """All annotated times, of the table's every row."""
+    """All annotated times: of boxes that are left out too, but not of such as no ego pose is near to."""
     columns: Mapping[str, ndarray]
     issues: tuple[Issue, ...]
 
@@ -196,7 +196,8 @@ def read_annotations(root: MediaRoot, name: str, pose_times_us: Int[ndarray, "p"
     if unknown:
         reason = f"expected Argoverse 2 categories, found {', '.join(unknown[:8])}; taken as other"
         issues.append(Issue("unsupported", name, reason, len(unknown)))
-    return Annotations(np.unique(time_us), {k: v[rows] for k, v in table.items()}, tuple(issues))
+    times_us = np.unique(time_us[placed if len(pose_times_us) else sound])
+    return Annotations(times_us, {k: v[rows] for k, v in table.items()}, tuple(issues))
 
 
 def _distance_us(known_us: ndarray, at_us: ndarray) -> ndarray:

@@ -28,6 +28,10 @@ from sceneminer.data.track import Track
 NAME = "folder"
 describe = "folder: images as ROOT/*.jpg, ROOT/camera/*.jpg or ROOT/log/camera/*.jpg (jpg, jpeg, png)"
 
+_DATES_FROM_US = 10**15
+"""Times from 2001 on are dates, which no two drives of a name share; smaller ones only say where in a drive."""
+_HEAD_BYTES = 2**20
+
 
 @dataclass(frozen=True)
 class FolderStore:
@@ -86,7 +90,8 @@ def _asked(layout: Layout, name_or_id: str) -> bool:
 
 def _open_log(root: Path, layout: Layout, options: OpenOptions) -> Log:
     media = MediaRoot(root)
-    times, time_issues = read_times(media, layout, options.fps)
+    read = read_times(media, layout, options.fps)
+    times = read.files
     cameras = tuple(name for name in layout.cameras if times[name])
     if not cameras:
         raise media_error("odd_time", layout.folder, "expected images with a time, found none")
@@ -95,7 +100,7 @@ def _open_log(root: Path, layout: Layout, options: OpenOptions) -> Log:
     pose_times, poses, pose_issues = _poses(media, layout, series)
     densest = max(series.values(), key=len)
     return Log(
-        log_id=_log_id(media, layout, times),
+        log_id=_log_id(media, layout, times, options.fps if read.counted else None),
         name=layout.name,
         dataset=NAME,
         split=None,
@@ -112,22 +117,21 @@ def _open_log(root: Path, layout: Layout, options: OpenOptions) -> Log:
         store=FolderStore(media),
         has_tracks=False,
         has_map=False,
-        issues=(*layout.issues, *time_issues, *rig_issues, *pose_issues),
+        issues=(*layout.issues, *read.issues, *rig_issues, *pose_issues),
     )
 
 
-def _log_id(media: MediaRoot, layout: Layout, times: Mapping[str, Mapping[int, str]]) -> str:
-    """The name, and a digest of the files' names within the log, their times and the first images' sizes.
+def _log_id(media: MediaRoot, layout: Layout, times: Mapping[str, Mapping[int, str]], fps: float | None) -> str:
+    """The name, and a digest of how the log begins: its first image's name, time and, unless that is a date, content.
 
-    Moving the folder keeps it; frame_0000 to frame_0099 of another drive differ by the size in bytes.
+    Clips are counted from the first image, so an id lasts as long as that does: through images that are added behind
+    it or removed, and through moves of the root. frame_0000 of another drive, or at another rate, is another log.
     """
-    digest = hashlib.sha256()
-    rows = [(file.removeprefix(layout.prefix), t) for of_camera in times.values() for t, file in of_camera.items()]
-    for file, time_us in sorted(rows):
-        digest.update(f"{file}\0{time_us}\n".encode("utf-8", "surrogateescape"))
-    for of_camera in times.values():
-        for file in list(of_camera.values())[:1]:
-            digest.update(f"{media.path(file).stat().st_size}\n".encode())
+    start_us, file = min(((next(iter(files.items()))) for files in times.values() if files), key=lambda first: first[0])
+    digest = hashlib.sha256(f"{file.removeprefix(layout.prefix)}\0{start_us}\0{fps}".encode("utf-8", "surrogateescape"))
+    if start_us < _DATES_FROM_US:
+        with media.path(file).open("rb") as image:
+            digest.update(image.read(_HEAD_BYTES))
     return f"{_readable(layout)}-{digest.hexdigest()[:8]}"
 
 

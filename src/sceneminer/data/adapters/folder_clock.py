@@ -1,6 +1,7 @@
 """The time of every image of a log: by table, by name or by count."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from sceneminer.data.adapters.folder_layout import Layout
@@ -10,8 +11,19 @@ from sceneminer.data.errors import DataError, Issue
 from sceneminer.data.media import MediaRoot, media_error
 
 
-def read_times(media: MediaRoot, layout: Layout, fps: float | None) -> tuple[dict[str, dict[int, str]], list[Issue]]:
-    """Each camera's files by time: from tables, else from stamps, else from frame numbers at ``fps``."""
+@dataclass(frozen=True)
+class Times:
+    """When the images of one log were taken."""
+
+    files: Mapping[str, Mapping[int, str]]
+    """Each camera's files by ascending time in µs."""
+    counted: bool
+    """Whether frames were counted at a given rate, for want of any time."""
+    issues: tuple[Issue, ...]
+
+
+def read_times(media: MediaRoot, layout: Layout, fps: float | None) -> Times:
+    """From tables, else from stamps in names, else from frame numbers at ``fps``."""
     written, issues = _table_times(media, layout)
     result: dict[str, dict[int, str]] = {}
     counted: dict[str, tuple[str, ...]] = {}
@@ -38,7 +50,7 @@ def read_times(media: MediaRoot, layout: Layout, fps: float | None) -> tuple[dic
         for camera, at in frame_times_us(stems, fps).items():
             result[camera], found = _by_time(counted[camera], dict(zip(counted[camera], at, strict=True)))
             issues += found
-    return {camera: result[camera] for camera in layout.cameras}, issues
+    return Times({camera: result[camera] for camera in layout.cameras}, bool(counted), tuple(issues))
 
 
 def _table_times(media: MediaRoot, layout: Layout) -> tuple[dict[str, dict[str, int]], list[Issue]]:

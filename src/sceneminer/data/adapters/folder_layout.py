@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sceneminer.data.adapters.folder_times import natural_key
-from sceneminer.data.errors import Issue
-from sceneminer.data.media import IMAGE_SUFFIXES
+from sceneminer.data.errors import Issue, IssueKind
+from sceneminer.data.media import IMAGE_SUFFIXES, is_text
 
 CAMERA = "camera"
 """The name of the only camera where images lie in the root itself."""
@@ -42,18 +42,39 @@ def iter_folders(root: Path) -> Iterator[Path]:
 
 
 def _subfolders(folder: Path) -> list[Path]:
-    with os.scandir(folder) as entries:
-        found = [entry.name for entry in entries if entry.is_dir() and entry.name[0] != "." and _is_text(entry.name)]
+    """Folders that can be looked into, in natural order; ``_images`` says of each what cannot be read."""
+    try:
+        with os.scandir(folder) as entries:
+            found = [e.name for e in entries if e.name[0] != "." and is_text(e.name) and _is_dir(e)]
+    except OSError:
+        return []
     return [folder / name for name in sorted(found, key=natural_key)]
 
 
 def has_image(folder: Path) -> bool:
-    with os.scandir(folder) as entries:
-        return any(_is_image(entry) for entry in entries)
+    try:
+        with os.scandir(folder) as entries:
+            return any(_is_named_image(entry.name) and _is_file(entry) for entry in entries)
+    except OSError:
+        return False
 
 
-def _is_image(entry: os.DirEntry) -> bool:
-    return entry.name.lower().endswith(IMAGE_SUFFIXES) and not entry.name.startswith(".") and entry.is_file()
+def _is_named_image(name: str) -> bool:
+    return name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")
+
+
+def _is_file(entry: os.DirEntry) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:  # a link to itself
+        return False
+
+
+def _is_dir(entry: os.DirEntry) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def find_layouts(root: Path) -> tuple[list[Layout], list[Issue]]:
@@ -101,33 +122,38 @@ def _within(root: Path, folders: list[Path]) -> tuple[list[Path], list[Issue]]:
 
 
 def _images(root: Path, folder: Path) -> tuple[tuple[str, ...], list[Issue]]:
-    """Image files of one folder in natural order, relative to the root; other media are counted by name."""
+    """Image files of one folder in natural order, relative to the root; what else looks like media is counted."""
     where = folder.relative_to(root).as_posix()
     prefix = "" if where == "." else f"{where}/"
-    real = root.resolve()
-    images, escaping, others, unnamed = [], [], [], []
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if not _is_text(entry.name):
-                unnamed.append(ascii(entry.name))
-            elif _is_image(entry):
-                out = entry.is_symlink() and not Path(entry.path).resolve().is_relative_to(real)
-                (escaping if out else images).append(entry.name)
-            elif Path(entry.name).suffix.lower() in _OTHER_MEDIA and entry.is_file():
-                others.append(entry.name)
-    issues = []
-    if escaping:
-        reason = "expected an image inside the root, found a link out of it; left out"
-        issues.append(Issue("escaping_path", f"{prefix}{min(escaping)}", reason, len(escaping)))
-    if unnamed:
-        reason = "expected file names in UTF-8, found other bytes; left out"
-        issues.append(Issue("unsupported", f"{prefix}{min(unnamed)}", reason, len(unnamed)))
-    if others:
-        reason = f"expected {', '.join(IMAGE_SUFFIXES)}, found other media; left out"
-        issues.append(Issue("unsupported", f"{prefix}{min(others)}", reason, len(others)))
+    images, real = list[str](), root.resolve()
+    left_out: dict[tuple[IssueKind, str], list[str]] = {}
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                why = _unusable(entry, real)
+                if why is not None:
+                    left_out.setdefault(why, []).append(entry.name if is_text(entry.name) else ascii(entry.name))
+                elif _is_named_image(entry.name) and not _is_dir(entry):
+                    images.append(entry.name)
+    except OSError as error:
+        reason = f"expected a folder that can be read, found {error.strerror}; left out"
+        return (), [Issue("broken_file", where, reason)]
+    issues = [
+        Issue(kind, f"{prefix}{min(names)}", f"{reason}; left out", len(names))
+        for (kind, reason), names in left_out.items()
+    ]
     return tuple(f"{prefix}{name}" for name in sorted(images, key=natural_key)), issues
 
 
-def _is_text(name: str) -> bool:
-    """Whether a name can be written into tables: Linux allows any bytes in names."""
-    return not any("\ud800" <= letter <= "\udfff" for letter in name)
+def _unusable(entry: os.DirEntry, root: Path) -> tuple[IssueKind, str] | None:
+    """Why what looks like media is not taken; None where it is, or where it is no media."""
+    if not is_text(entry.name):
+        return "unsupported", "expected file names in UTF-8, found other bytes"
+    if _is_named_image(entry.name) and not _is_dir(entry):
+        if not _is_file(entry):
+            return "missing_file", "expected an image file, found a link that leads to none, or no plain file"
+        if entry.is_symlink() and not Path(entry.path).resolve().is_relative_to(root):
+            return "escaping_path", "expected an image inside the root, found a link out of it"
+    elif Path(entry.name).suffix.lower() in _OTHER_MEDIA and _is_file(entry):
+        return "unsupported", f"expected {', '.join(IMAGE_SUFFIXES)}, found other media"
+    return None

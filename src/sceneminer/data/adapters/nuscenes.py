@@ -7,6 +7,7 @@ are not needed, because every sample names its scene.
 
 import hashlib
 import re
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ LICENCE = "CC BY-NC-SA 4.0 (nuScenes terms of use)"
 _CITIES = ("boston", "singapore")
 """Where nuScenes was recorded; other people's drives in its layout are under licences of their own."""
 _VERSION = "v1.0-"
+_REASONS = 6
+"""So many of what is wrong with a scene are in the one line that refuses it."""
 
 
 def detect(root: Path) -> bool:
@@ -94,7 +97,7 @@ def _open_version(folder: Path, media: MediaRoot, options: OpenOptions) -> LogSe
             continue
         if scene["measurements_start"] == scene["measurements_stop"]:
             subject = f"{folder.name}/sample_data.json"
-            refused.append((name, _no_data(subject, "measurements of this scene", broken)))
+            refused.append((name, _no_data(subject, "measurements of this scene", [*broken, *issues.get(row, ())])))
             continue
         who = (log_id, name, issues.get(row, ()))
         log = _log(version, scene, media, who=who, sweeps=options.sweeps)
@@ -151,11 +154,10 @@ def _licence(location: str | None) -> str | None:
 
 
 def _issues_by_scene(table: pa.Table) -> dict[int, tuple[Issue, ...]]:
-    result: dict[int, tuple[Issue, ...]] = {}
+    result: defaultdict[int, list[Issue]] = defaultdict(list)
     for row in table.to_pylist():
-        issue = Issue(row["kind"], row["subject"], row["reason"], row["count"])
-        result[row["scene"]] = (*result.get(row["scene"], ()), issue)
-    return result
+        result[row["scene"]].append(Issue(row["kind"], row["subject"], row["reason"], row["count"]))
+    return {scene: tuple(issues) for scene, issues in result.items()}
 
 
 def _is_required(subject: str) -> bool:
@@ -163,7 +165,8 @@ def _is_required(subject: str) -> bool:
 
 
 def _no_data(subject: str, what: str, broken: Sequence[Issue]) -> Issue:
-    why = "".join(f"; {issue.subject}: {issue.reason}" for issue in broken)
+    why = "".join(f"; {issue.subject}: {issue.reason}" for issue in broken[:_REASONS])
+    why += f"; and {len(broken) - _REASONS} more" if len(broken) > _REASONS else ""
     return Issue("bad_table", subject, f"expected {what}, found none that can be used{why}")
 
 

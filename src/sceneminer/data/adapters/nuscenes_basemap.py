@@ -1,7 +1,5 @@
 """nuScenes base maps: one road mask a location, 10 pixels a metre, up to 1.2 gigapixels."""
 
-import hashlib
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +7,7 @@ from jaxtyping import UInt8
 from numpy import ndarray
 from PIL import Image, PngImagePlugin
 
-from sceneminer.data.adapters.nuscenes_cache import cache_folder
+from sceneminer.data.adapters.nuscenes_cache import through_cache
 from sceneminer.data.media import media_error
 
 PIXELS_PER_M = 10
@@ -44,17 +42,15 @@ def read_basemap_window(
 
 def _open_bits(path: Path, name: str) -> ndarray:
     """The mask as packed bits [rows, columns / 8], memory-mapped from the cache."""
-    stat = path.stat()
-    facts = f"{path.resolve()}\n{stat.st_size}\n{stat.st_mtime_ns}"
-    key = hashlib.sha256(facts.encode("utf-8", "surrogateescape")).hexdigest()[:32]
-    target = cache_folder() / "nuscenes" / f"basemap-{key}.npy"
-    if not target.is_file():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        bits = _decode(path, name)
-        with tempfile.NamedTemporaryFile(dir=target.parent, suffix=".npy", delete=False) as file:
-            np.save(file, bits)
-        Path(file.name).replace(target)
-    return np.load(target, mmap_mode="r", allow_pickle=False)
+    return through_cache("basemap", [path], make=lambda: _decode(path, name), write=_write, read=_read)
+
+
+def _write(bits: ndarray, work: Path) -> None:
+    np.save(work / "mask.npy", bits)
+
+
+def _read(entry: Path) -> ndarray:
+    return np.load(entry / "mask.npy", mmap_mode="r", allow_pickle=False)
 
 
 def _decode(path: Path, name: str) -> ndarray:

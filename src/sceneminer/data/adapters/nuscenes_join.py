@@ -29,6 +29,7 @@ EARLIEST_US, LATEST_US = 1, 4_102_444_800_000_000
 LONGEST_DRIVE_US = 12 * 3600 * 1_000_000
 MAX_POSES, POSE_STEP_US = 1500, 20_000
 """A scene with more ego poses than this keeps one every 20 ms: in between, at 10 m/s², a line is off by 2 mm."""
+ESCAPING_NAMED = 20
 _ESCAPES = r"^/|^\\|^[A-Za-z]:|(^|[/\\])\.\.([/\\]|$)|\x00|^$"
 
 
@@ -147,10 +148,7 @@ def _measurements(
     odd = _is_odd(time, scene, _medians(sample_time, sample_scene, raw["scene"].num_rows))
     keep = drop_rows(keep, odd, scene, (report, "odd_time", table, "expected a time in µs near the scene's samples"))
     escapes = pc.match_substring_regex(rows["filename"], _ESCAPES).to_numpy()
-    for row in np.flatnonzero(keep & escapes):
-        name = repr(rows["filename"][int(row)].as_py())
-        reason = f"row dropped: expected a file name inside the media root, found {name}"
-        report.add("escaping_path", table, reason, scene=int(scene[row]))
+    _report_escaping(rows["filename"], keep & escapes, scene, report)
     keep &= ~escapes
     in_samples = pc.starts_with(rows["filename"], "samples/")
     columns = {
@@ -166,6 +164,17 @@ def _measurements(
         "pose": rows_of(rows["ego_pose_token"], raw["ego_pose"]["token"]),
     }
     return _without_repeats(sorted_rows(columns, keep, ("timestamp", "rank", "scene")), report)
+
+
+def _report_escaping(names: pa.ChunkedArray, escapes: ndarray, scene: ndarray, report: Report) -> None:
+    """The first few of a scene by name, the rest by number."""
+    for of in np.unique(scene[escapes]):
+        rows = np.flatnonzero(escapes & (scene == of))
+        named, rest = rows[:ESCAPING_NAMED], rows[ESCAPING_NAMED:]
+        for part in (*([row] for row in named), *([rest] if len(rest) else ())):
+            found = repr(names[int(part[0])].as_py()) + (f" and {len(part) - 1} more" if len(part) > 1 else "")
+            reason = f"row dropped: expected a file name inside the media root, found {found}"
+            report.add("escaping_path", "sample_data", reason, count=len(part), scene=int(of))
 
 
 def _lidarseg(raw: dict[str, pa.Table]) -> pa.Array | pa.ChunkedArray:

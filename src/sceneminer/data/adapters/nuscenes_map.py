@@ -69,6 +69,8 @@ class _Expansion:
     def __init__(self, content: dict[str, Any]):
         self.content = content
         self.missing: list[str] = []
+        self.filled: set[str] = set()
+        """Polygons of which a hole cannot be drawn."""
         self.nodes = {row["token"]: (row["x"], row["y"]) for row in self._rows("node") if _is_point(row)}
         self.polygons = {row["token"]: row for row in self._rows("polygon")}
         self.line_rows = {row["token"]: row for row in self._rows("line")}
@@ -81,7 +83,9 @@ class _Expansion:
         lines = {ours: tuple(self._lines(theirs)) for ours, theirs in _LINES.items() if self._has(theirs)}
         if "drivable" in areas:
             lines["boundary"] = tuple(_boundary(areas["drivable"]))
-        return HdMap(location, areas, lines, tuple(self._lanes()), tuple(self.missing))
+        lanes = tuple(self._lanes())
+        self._count(len(self.filled), "polygon", "with a hole that cannot be drawn, which is filled")
+        return HdMap(location, areas, lines, lanes, tuple(self.missing))
 
     def _has(self, layer: str) -> bool:
         if isinstance(self.content.get(layer), list):
@@ -116,17 +120,19 @@ class _Expansion:
             return []
         holes = row.get("holes")
         holes = holes if isinstance(holes, list) else []
-        rings = [self._points(hole.get("node_tokens")) for hole in holes if isinstance(hole, dict)]
-        shape = Polygon(outline, [ring for ring in rings if len(ring) >= 3])
-        return _valid_parts(shape)
+        rings = [self._points(hole.get("node_tokens") if isinstance(hole, dict) else None) for hole in holes]
+        whole = [ring for ring in rings if len(ring) >= 3]
+        if len(whole) < len(rings):
+            self.filled.add(str(token))
+        return _valid_parts(Polygon(outline, whole))
 
     def _polygons(self, layer: str, rows: Iterable[Mapping]) -> list[Polygon]:
         found, bad = [], 0
         for row in rows:
             tokens = row.get("polygon_tokens") if "polygon_tokens" in row else [row.get("polygon_token")]
-            shapes = [shape for token in (tokens if isinstance(tokens, list) else []) for shape in self._polygon(token)]
-            bad += not shapes
-            found += shapes
+            parts = [self._polygon(token) for token in tokens] if isinstance(tokens, list) and tokens else [[]]
+            bad += sum(not shapes for shapes in parts)
+            found += [shape for shapes in parts for shape in shapes]
         self._count(bad, layer, "without an outline")
         return found
 

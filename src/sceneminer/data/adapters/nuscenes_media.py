@@ -13,7 +13,7 @@ from numpy import ndarray
 
 from sceneminer.data.errors import DataError
 from sceneminer.data.log import Points
-from sceneminer.data.media import MediaRoot, media_error
+from sceneminer.data.media import MediaRoot, is_text, media_error
 
 MAX_POINT_BYTES = 64 * 2**20
 MAX_LISTED = 50_000
@@ -44,18 +44,19 @@ def find_missing(names: pa.ChunkedArray, folders: pa.DictionaryArray, media: Med
     return missing
 
 
+def find_outside(folders: pa.DictionaryArray, media: MediaRoot) -> ndarray:
+    """Which measurements' folders are links out of the media root: reading them will be refused."""
+    outside = np.array([not media.holds(folder) for folder in folders.dictionary.to_pylist()], bool)
+    return outside[folders.indices.to_numpy()] if len(outside) else np.zeros(len(folders), bool)
+
+
 def _listing(media: MediaRoot, folder: str) -> list[str] | None:
     """Media names of everything in a folder; None where there is no such folder."""
     try:
         with os.scandir(media.folder / folder) as entries:
-            return [folder + entry.name for entry in entries if _is_text(entry.name)]
+            return [folder + entry.name for entry in entries if is_text(entry.name)]
     except OSError:
         return None
-
-
-def _is_text(name: str) -> bool:
-    """File names that are not UTF-8 cannot be in a JSON table."""
-    return name.isascii() or not any("\ud800" <= c <= "\udfff" for c in name)
 
 
 def read_points(media: MediaRoot, name: str, labels_name: str | None) -> Points:

@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 from numpy import ndarray
 
-from sceneminer.data.adapters.nuscenes_media import find_missing
+from sceneminer.data.adapters.nuscenes_media import find_missing, find_outside
 from sceneminer.data.errors import Issue, IssueKind
 from sceneminer.data.log import Modality, Sensor, Series
-from sceneminer.data.media import MediaRoot
+from sceneminer.data.media import MediaRoot, outside_issue
 from sceneminer.geometry.camera import Camera
 
 
@@ -29,6 +29,8 @@ class NuscenesVersion:
     size_px: ndarray
     missing: ndarray
     """Whether each measurement's file is known to be absent."""
+    outside: ndarray
+    """Whether each measurement's folder is a link out of the media root."""
     pose_time_us: ndarray
     poses: ndarray
     sample_time_us: ndarray
@@ -42,6 +44,7 @@ class NuscenesVersion:
 def version_arrays(folder: Path, tables: dict[str, pa.Table], media: MediaRoot) -> NuscenesVersion:
     """Views of the memory-mapped tables; which files are absent is looked up here."""
     measured, poses, calibrations = tables["measurements"], tables["poses"], tables["calibrations"]
+    folders = measured["folder"].combine_chunks()
 
     def numbers(table: pa.Table, name: str) -> ndarray:
         return table[name].to_numpy()
@@ -59,7 +62,8 @@ def version_arrays(folder: Path, tables: dict[str, pa.Table], media: MediaRoot) 
         calibration=numbers(measured, "calibration"),
         key=numbers(measured, "key"),
         size_px=np.stack([numbers(measured, "width"), numbers(measured, "height")], -1),
-        missing=find_missing(measured["filename"], measured["folder"].combine_chunks(), media),
+        missing=find_missing(measured["filename"], folders, media),
+        outside=find_outside(folders, media),
         pose_time_us=numbers(poses, "timestamp"),
         poses=lists(poses, "pose").reshape(-1, 4, 4),
         sample_time_us=numbers(tables["samples"], "timestamp"),
@@ -94,6 +98,10 @@ def iter_series(
         if absent:
             reason = f"expected {len(rows)} files, found {len(rows) - absent}"
             found.append(Issue("missing_file", channel, reason, absent))
+        outside = rows[version.outside[rows]]
+        if len(outside):
+            folder = version.tables["measurements"]["folder"][int(outside[0])].as_py().rstrip("/")
+            found.append(outside_issue(channel, folder, len(outside)))
         yield _one_series(version, rows, channel, modality, found)
 
 

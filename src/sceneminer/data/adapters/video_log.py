@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,7 +12,7 @@ import numpy as np
 
 from sceneminer.data.errors import Issue
 from sceneminer.data.log import Sensor, Series
-from sceneminer.data.media import MediaRoot
+from sceneminer.data.media import MediaRoot, is_text
 
 CAMERA = "camera"
 """The name of the only camera of a video that is a log by itself."""
@@ -37,17 +38,56 @@ def iter_videos(root: Path) -> Iterator[tuple[str, str, str]]:
         if root.suffix.lower() in SUFFIXES:
             yield root.stem, CAMERA, root.name
         return
-    for path in sorted(root.iterdir()) if root.is_dir() else ():
-        if _is_video(path):
-            yield path.name if path.with_suffix("").is_dir() else path.stem, CAMERA, path.name
-    for folder in sorted(p for p in root.iterdir() if p.is_dir() and p.name[0] != ".") if root.is_dir() else ():
-        for path in sorted(folder.iterdir()):
-            if _is_video(path):
-                yield folder.name, path.stem, f"{folder.name}/{path.name}"
+    for name, path in _named(_videos(root)):
+        yield path.name if path.with_suffix("").is_dir() else name, CAMERA, path.name
+    for folder in _folders(root):
+        for name, path in _named(_videos(folder)):
+            yield folder.name, name, f"{folder.name}/{path.name}"
 
 
-def _is_video(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and path.name[0] != "." and path.is_file()
+def left_out(root: Path) -> tuple[Issue, ...]:
+    """What looks like video and is not taken: names that are not UTF-8, links that lead nowhere, closed folders."""
+    issues = []
+    for folder in (root, *_folders(root)) if root.is_dir() else ():
+        prefix = "" if folder == root else f"{folder.name}/"
+        paths = _entries(folder)
+        if paths is None:
+            issues.append(Issue("broken_file", folder.name, "expected a folder that can be read, found none; left out"))
+        for path in paths or ():
+            if path.suffix.lower() not in SUFFIXES or path.name[0] == "." or path.is_dir():
+                continue
+            if not is_text(path.name):
+                reason = "expected a file name in UTF-8, found other bytes; left out"
+                issues.append(Issue("unsupported", f"{prefix}{path.name!a}", reason))
+            elif not path.is_file():
+                reason = "expected a file, found a link that leads to none, or no plain file; left out"
+                issues.append(Issue("missing_file", f"{prefix}{path.name}", reason))
+    return tuple(issues)
+
+
+def _entries(folder: Path) -> list[Path] | None:
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return None
+
+
+def _folders(root: Path) -> list[Path]:
+    return [p for p in _entries(root) or () if p.name[0] != "." and is_text(p.name) and p.is_dir()]
+
+
+def _videos(folder: Path) -> list[Path]:
+    return [
+        p
+        for p in _entries(folder) or ()
+        if p.suffix.lower() in SUFFIXES and p.name[0] != "." and is_text(p.name) and p.is_file()
+    ]
+
+
+def _named(videos: list[Path]) -> list[tuple[str, Path]]:
+    """Each by its stem; those that share it with another (``front.mp4``, ``front.mkv``) by their whole names."""
+    stems = Counter(path.stem for path in videos)
+    return [(path.stem if stems[path.stem] == 1 else path.name, path) for path in videos]
 
 
 def readable(name: str) -> str:
