@@ -114,6 +114,31 @@ def test_filters_keep_what_they_say_and_null_never_matches(index):
         assert found == set(brute_force(index, vector, keep)), where
 
 
+@pytest.mark.parametrize(
+    ("where", "clips"),
+    [
+        ("images > 2.5", {3, 5}),
+        ("images >= 99999999999", set()),
+        ("9999999999999999999 > images", {2, 3, 5}),
+        ("images / 2 = 1.5", {3}),
+        ("images_masked / images > 0.3", {3}),
+        ("images / images_masked > 0", {3, 5}),
+        ("not images / images_masked > 2.9", set()),
+        ("1 / 0 > 1 or images = 5", {5}),
+        ("start_us * 99999999999999 >= 0", {2, 3, 5}),
+        ("start_us > 1.5e300 * 1e300", set()),
+    ],
+)
+def test_arithmetic_is_that_of_real_numbers_and_null_by_zero(tmp_path, where, clips):
+    store = Store.create(tmp_path / "index", embed_dim=WIDTH)
+    rows = make_clips(1, 3).to_pylist()
+    for row, (images, masked) in zip(rows, ((2, 0), (3, 1), (5, 1)), strict=True):
+        row |= {"clip_id": f"clip+{images}", "images": images, "images_masked": masked}
+    store.append("clips", pa.Table.from_pylist(rows, schema=clips_schema(WIDTH)))
+    hits = search(open_index(tmp_path / "index"), where=where)
+    assert {int(clip.rsplit("+")[1]) for hit in hits for clip in hit.clip_ids} == clips
+
+
 def test_like_leaves_out_the_clip_itself(index):
     clip = "log004-0badf00d+0003000"
     own = index.store.read("clips", where=f"clip_id = '{clip}'").to_pylist()[0]
