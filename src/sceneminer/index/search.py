@@ -184,19 +184,22 @@ def _intervals(index: Index, fetch: Callable[[int], pa.Table], *, score: str, to
 
 def _merge(rows: list[dict[str, Any]], *, stride_us: int, top: int) -> tuple[list[list[dict[str, Any]]], bool]:
     """Groups of same-log clips no further apart than the stride, and whether a clip was turned away."""
-    groups: list[list[dict[str, Any]]] = []
+    by_log: dict[str, list[list[dict[str, Any]]]] = {}
+    count = 0
     for row in rows:
+        groups = by_log.setdefault(row["log_id"], [])
         near = [group for group in groups if _touches(group, row, stride_us)]
-        if not near and len(groups) == top:
-            return groups, True
+        if not near and count == top:
+            return [group for groups in by_log.values() for group in groups], True
         joined = sorted([row, *(clip for group in near for clip in group)], key=lambda r: r["start_us"])
-        groups = [group for group in groups if not any(group is other for other in near)] + [joined]
-    return groups, False
+        by_log[row["log_id"]] = [group for group in groups if not any(group is other for other in near)] + [joined]
+        count += 1 - len(near)
+    return [group for groups in by_log.values() for group in groups], False
 
 
 def _touches(group: list[dict[str, Any]], row: dict[str, Any], stride_us: int) -> bool:
     first, last = group[0]["start_us"], group[-1]["start_us"]
-    return group[0]["log_id"] == row["log_id"] and first - stride_us <= row["start_us"] <= last + stride_us
+    return first - stride_us <= row["start_us"] <= last + stride_us
 
 
 def _rank(hit: Hit) -> tuple[bool, float, str, int]:

@@ -24,6 +24,8 @@ ANN_FROM_ROWS = 50_000
 """Below this many clips every search is exact."""
 EXACT_BELOW_SHARE = 0.05
 """A filter that keeps less than this share of clips is answered by the exact scan: ANN loses recall there."""
+PROBES = 40
+"""Partitions of the vector index that a search looks into: all of them up to about 300,000 clips."""
 SMALL_FRAGMENTS = 24
 """Commits of a table after which its small files are merged."""
 
@@ -155,11 +157,12 @@ class Store:
         query = (
             query.distance_type("cosine").where(condition, prefilter=True).limit(limit).select([*columns, "_distance"])
         )
-        if exact or not self.has_ann() or self._is_narrow(where):
-            query = query.bypass_vector_index()
-        else:
-            query = query.nprobes(40).refine_factor(4)
-        return query.to_arrow()
+        if not exact and self.has_ann() and not self._is_narrow(where):
+            rows = query.nprobes(PROBES).refine_factor(4).to_arrow()
+            if rows.num_rows == limit:
+                return rows
+            # Fewer than asked for: either there are no more, or the partitions looked into hold no more.
+        return query.bypass_vector_index().to_arrow()
 
     def has_ann(self) -> bool:
         return any(index.columns == ["embedding"] for index in self._table("clips").list_indices())
