@@ -257,8 +257,9 @@ def _draw_scale(panel: Panel, view: BevView, palette: Palette) -> None:
 
 
 def _say_missing(panel: Panel, subject: Subject, palette: Palette) -> None:
+    a_map = "usable map" if subject.log.has_map else "map"
     missing = [
-        what for what, there in (("map", subject.hdmap is not None), ("tracks", subject.log.has_tracks)) if not there
+        what for what, there in ((a_map, subject.hdmap is not None), ("tracks", subject.log.has_tracks)) if not there
     ]
     if missing:
         panel.text(
