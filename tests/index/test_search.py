@@ -279,6 +279,7 @@ def test_the_vector_index_builds_itself_and_narrow_filters_stay_exact(tmp_path, 
     assert all(exact)
     # One of many partitions looked into holds fewer than asked for: the scan answers instead.
     monkeypatch.setattr("sceneminer.index.store.PROBES", 1)
-    store._table("clips").create_index("embedding", config=IvfSq(distance_type="cosine", num_partitions=16))
+    with store._table("clips") as table:
+        table.create_index("embedding", config=IvfSq(distance_type="cosine", num_partitions=16))
     one = np.ones(WIDTH, np.float32)
     assert store.nearest(one, columns=["clip_id"], where=None, limit=10_000).num_rows == 10_000
