@@ -120,15 +120,6 @@ def test_errors_are_one_line_and_exit_code_2(mined, tmp_path, arguments, says):
     assert says in done.stderr and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1, done.stderr
 
 
-def test_whoever_reads_may_stop_reading(mined):
-    _, index = mined
-    command = (
-        f"{sys.executable} -m sceneminer search {index} --where true --format json | true; echo ${{PIPESTATUS[0]}}"
-    )
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=300)
-    assert done.stdout == "0\n" and done.stderr == ""
-
-
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -1,7 +1,6 @@
 """The command line: thin over the Python API. Each command imports what it needs, so that ``--help`` is instant."""
 
 import json
-import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -292,10 +291,6 @@ def main() -> None:
     except typer.BadParameter as error:
         error.show()
         sys.exit(2)
-    except BrokenPipeError:
-        # Whoever read has had enough, e.g. head: nothing is wrong, and nothing more can be said.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     except (typer.TyperException, ValueError, OSError) as error:
         _say_error(str(error))
         sys.exit(2)

@@ -115,6 +115,14 @@ def test_a_folder_of_other_things_is_left_as_it_was(tmp_path, model):
         mine(root, out / "letter.txt", model=model)
 
 
+def test_where_media_lie_is_kept_as_an_absolute_path(tmp_path, model, monkeypatch):
+    root, index = make_nuscenes_tree(tmp_path), tmp_path / "index"
+    monkeypatch.chdir(tmp_path)
+    mine(root.relative_to(tmp_path), index, model=model, options=run.OpenOptions(media_root=root.relative_to(tmp_path)))
+    rows = Store.open(index).read("logs").to_pylist()
+    assert {(row["root"], json.loads(row["options"])["media_root"]) for row in rows} == {(str(root), str(root))}
+
+
 def test_what_was_left_out_counts_a_log_once_however_many_units_it_has(tmp_path):
     from sceneminer.index.quarantine import Quarantined
 
