@@ -107,6 +107,8 @@ def test_hits_as_json_and_as_a_table_that_a_pipe_can_read(mined):
         (("search", "{index}", "x", "--where", "sleep(9) > 1"), "sleep"),
         (("search", "{index}", "x", "--where", "passwords > 1"), "passwords"),
         (("index", "delete", "{index}", "scene-9999"), "scene-9999"),
+        (("mine", "{tmp}/a\x1b[31m\x07b", "--out", "{tmp}/out"), "a?[31m?b"),
+        (("search", "{index}", "--like", "a\x9bb\udcff"), "UTF-8"),
     ],
 )
 def test_errors_are_one_line_and_exit_code_2(mined, tmp_path, arguments, says):
@@ -118,7 +120,16 @@ def test_errors_are_one_line_and_exit_code_2(mined, tmp_path, arguments, says):
     assert says in done.stderr and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1, done.stderr
 
 
-@pytest.mark.parametrize("arguments", [("mine", "x"), ("nonsense",), ("mine", "x", "--out", "y", "--stride", "soon")])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("mine", "x"),
+        ("nonsense",),
+        ("mine", "x", "--out", "y", "--stride", "soon"),
+        ("mine", "x", "--out", "y", "--workers", "0"),
+        ("index", "info", "x", "--format", "xml"),
+    ],
+)
 def test_usage_errors_name_what_is_wrong(arguments):
     done = sceneminer(*arguments)
     assert done.returncode == 2 and "Traceback" not in done.stderr and 0 < len(done.stderr) < 500

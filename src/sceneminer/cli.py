@@ -23,12 +23,13 @@ IndexPath = Annotated[Path, typer.Argument(metavar="INDEX", help="Folder of the 
 Root = Annotated[Path, typer.Argument(metavar="ROOT", help="Folder with logs (nuScenes, Argoverse 2, images, video).")]
 Where = Annotated[str | None, typer.Option(help='Filter, e.g. "risk > 0.6 and tag.rain > 0.5".')]
 Top = Annotated[int, typer.Option(help="How many intervals, after merging neighbouring clips.")]
-Format = Annotated[str, typer.Option("--format", help="table or json.")]
+Format = Annotated[Literal["table", "json"], typer.Option("--format", help="How to print.")]
 Cameras = Annotated[str | None, typer.Option(help="Only these cameras, comma separated.")]
 MediaRoot = Annotated[Path | None, typer.Option(help="Where images lie when not under ROOT.")]
 Fps = Annotated[float | None, typer.Option(help="Frames a second of plain image folders that have no times.")]
 SplitOption = Annotated[str | None, typer.Option(help="Split or version folder, e.g. v1.0-mini.")]
 Model = Annotated[str, typer.Option(help="sceneminer-tiny, a folder, or a CLIP or SigLIP 2 name on the hub.")]
+Workers = Annotated[int, typer.Option(min=1, help="Threads that decode images ahead of the model.")]
 Seconds = Annotated[str, typer.Option(help="Seconds, e.g. 1s or 0.5s.")]
 
 
@@ -40,7 +41,7 @@ def mine(
     cameras: Cameras = None,
     stride: Seconds = "1s",
     length: Seconds = "2s",
-    workers: Annotated[int, typer.Option(help="Threads that decode images ahead of the model.")] = 2,
+    workers: Workers = 2,
     min_cameras: Annotated[int, typer.Option(help="A clip with fewer usable cameras is quarantined.")] = 1,
     retry_quarantined: Annotated[bool, typer.Option(help="Mine again what was masked or quarantined.")] = False,
     precision: Annotated[Literal["fp32", "bf16"], typer.Option(help="Numeric mode of the tower.")] = "fp32",
@@ -94,14 +95,18 @@ def search(
 def hardest(index: IndexPath, where: Where = None, top: Top = 10, format_: Format = "table") -> None:
     """The intervals of highest hardness: risk, ambiguity and rarity under fixed, printed weights."""
     from sceneminer.index.hardness import WEIGHTS
+    from sceneminer.index.manage import hardness_words
     from sceneminer.index.search import hardest as hardest_hits
     from sceneminer.index.search import open_index
     from sceneminer.index.where import RISK_RULE
 
-    _print_hits(hardest_hits(open_index(index), where=where, top=top), format_, score="hardness")
+    opened = open_index(index)
+    _print_hits(hardest_hits(opened, where=where, top=top), format_, score="hardness")
     if format_ == "table":
         weights = ", ".join(f"{name} {weight:g}" for name, weight in WEIGHTS.items())
-        typer.echo(f"hardness weighs percentiles: {weights}; a null part is left out. {RISK_RULE}.")
+        typer.echo(
+            f"hardness weighs percentiles: {weights}; a null part is left out; {hardness_words(opened)}. {RISK_RULE}."
+        )
 
 
 @app.command()
@@ -172,17 +177,18 @@ def demo(
 @index_app.command("info")
 def info(index: IndexPath, format_: Format = "table") -> None:
     """What is in an index, what made it, and which rule gives risk."""
-    from sceneminer.index.manage import index_info
+    from sceneminer.index.manage import hardness_words, index_info
     from sceneminer.index.search import open_index
+    from sceneminer.mine.printable import one_line
 
-    found = asdict(index_info(open_index(index)))
+    opened = open_index(index)
+    found = asdict(index_info(opened))
     if format_ == "json":
-        typer.echo(json.dumps(found, indent=2))
+        typer.echo(json.dumps(found, indent=2, allow_nan=False))
         return
-    manifest = found.pop("manifest")
-    manifest.pop("hardness", None)
+    manifest = found.pop("manifest") | {"hardness": hardness_words(opened)}
     for key, value in {**found, **manifest}.items():
-        typer.echo(f"{key:24} {json.dumps(value) if isinstance(value, dict) else value}")
+        typer.echo(one_line(f"{key:24} {json.dumps(value) if isinstance(value, dict) else value}"))
 
 
 @index_app.command("add")
@@ -191,7 +197,7 @@ def add(
     root: Root,
     model: Model = "",
     cameras: Cameras = None,
-    workers: int = 2,
+    workers: Workers = 2,
     split: SplitOption = None,
     media_root: MediaRoot = None,
     fps: Fps = None,
@@ -227,7 +233,11 @@ def delete(index: IndexPath, logs: Annotated[list[str], typer.Argument(metavar="
 
 
 @index_app.command("move")
-def move(index: IndexPath, old: Path, new: Path) -> None:
+def move(
+    index: IndexPath,
+    old: Annotated[Path, typer.Argument(metavar="OLD", help="Folder that data lay under when they were mined.")],
+    new: Annotated[Path, typer.Argument(metavar="NEW", help="Folder that they lie under now.")],
+) -> None:
     """Say that data once under OLD now lies under NEW."""
     from sceneminer.index.manage import move_root
     from sceneminer.index.search import open_index
@@ -266,43 +276,12 @@ def _microseconds(text: str, option: str) -> int:
 
 
 def _print_hits(hits: tuple[Any, ...], format_: str, *, score: str) -> None:
-    if format_ not in ("table", "json"):
-        raise typer.BadParameter(f"expected table or json, found {format_!r}", param_hint="--format")
     if format_ == "json":
-        typer.echo(json.dumps([asdict(hit) for hit in hits], indent=2))
+        typer.echo(json.dumps([asdict(hit) for hit in hits], indent=2, allow_nan=False))
         return
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    from sceneminer.export.hit_table import print_hits
 
-    from sceneminer.mine.printable import one_line
-
-    table = Table(box=None, pad_edge=False)
-    for name in ("#", score, "log", "from", "to", "risk", "why", "best clip"):
-        table.add_column(name, justify="right" if name in ("#", score, "risk") else "left", overflow="fold")
-    for rank, hit in enumerate(hits, 1):
-        shown = "–" if hit.score is None else f"{hit.score:.3f}"
-        cells = (str(rank), shown, hit.log_name, *_span(hit), *_risk(hit), hit.best_clip_id)
-        table.add_row(*(Text(one_line(cell)) for cell in cells))
-    # In a file or a pipe nothing is as narrow as a terminal: one hit, one line.
-    Console(width=None if sys.stdout.isatty() else 10_000, highlight=False).print(table)
-    if not hits:
-        typer.echo("nothing found")
-
-
-def _span(hit: Any) -> tuple[str, str]:
-    base = hit.start_us - int(hit.clip_ids[0].rsplit("+", 1)[1]) * 1000
-    return f"{(hit.start_us - base) / 1e6:.1f} s", f"{(hit.end_us - base) / 1e6:.1f} s"
-
-
-def _risk(hit: Any) -> tuple[str, str]:
-    parts = hit.parts
-    if parts["risk"] is None:
-        return "–", "no tracks and no risk head: risk is null"
-    if parts["risk_measure"] is None or parts["risk"] < 0.005:
-        return f"{parts['risk']:.2f}", f"from {parts['risk_source']}"
-    value = f"{parts['risk_measure']} {parts['risk_value']:.2f}" if parts["risk_value"] is not None else ""
-    return f"{parts['risk']:.2f}", f"{parts['risk_category']} {value} (from {parts['risk_source']})"
+    print_hits(hits, score=score)
 
 
 def main() -> None:
@@ -312,11 +291,8 @@ def main() -> None:
     except typer.BadParameter as error:
         error.show()
         sys.exit(2)
-    except typer.TyperException as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(2)
-    except (ValueError, OSError) as error:
-        typer.echo(f"error: {error}", err=True)
+    except (typer.TyperException, ValueError, OSError) as error:
+        _say_error(str(error))
         sys.exit(2)
     except (typer.Abort, KeyboardInterrupt):
         code = 130
@@ -324,3 +300,10 @@ def main() -> None:
     if code == 130:
         typer.echo("interrupted; run the same command again to continue", err=True)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _say_error(text: str) -> None:
+    """Without what names of logs and files could do to a terminal."""
+    from sceneminer.mine.printable import one_line
+
+    typer.echo("error: " + "\n".join(one_line(line) for line in text.split("\n")), err=True)

@@ -8,7 +8,7 @@ import pytest
 from adapter_case import GREEN, RED
 from PIL import Image
 
-from sceneminer.data.errors import DataError
+from sceneminer.data.errors import DataError, Issue, MediaError
 from sceneminer.data.log import Rig, Series
 from sceneminer.data.synth.rig import rig_sensors
 from sceneminer.export.bev import BevView, draw_bev
@@ -29,6 +29,7 @@ from sceneminer.export.subject import Subject, open_subject
 from sceneminer.index.errors import IndexFault, QueryError
 from sceneminer.index.manage import move_root
 from sceneminer.index.search import Index, open_index
+from sceneminer.labels.ego import EGO_SIZE
 
 
 def subject_of(index: Index, where: str = "true", *, category: str | None = None) -> Subject:
@@ -104,6 +105,43 @@ def test_the_view_from_above_shows_agents_and_road_in_their_places(town_index):
         pixels = np.asarray(image)
         assert np.abs(pixels[on[1], on[0]].astype(int) - palette.drivable).max() <= 3
         assert np.abs(pixels[off[1], off[0]].astype(int) - palette.ground).max() <= 3
+
+
+@pytest.mark.parametrize("left_m", [2.2, -2.2])
+def test_words_about_an_agent_beside_ego_do_not_hide_ego(town_index, left_m):
+    subject = first_scene(town_index)
+    world_from_ego = subject.log.poses_at(np.array([subject.instant_us]))[0][0]
+    beside = world_from_ego @ np.array([1.4, left_m, 0.8, 1.0])
+    track = next(t for t in subject.tracks if t.track_id == subject.focus)
+    poses = track.world_from_box.copy()
+    poses[:, :3, 3] = beside[:3]
+    moved = replace(track, world_from_box=poses, size_lwh_m=np.full_like(track.size_lwh_m, 0.6))
+    tracks = tuple(moved if t is track else t for t in subject.tracks)
+    image = draw_bev(replace(subject, tracks=tracks), (600, 560))
+    view = BevView(600, 560, 560 / 70.0)
+    x, y = view.pixels(np.array([EGO_SIZE.rear_axle_to_center_m, 0.0])).round().astype(int)
+    body = near(image, LIGHT.ego, within=8)[y - 10 : y + 11, x - 5 : x + 6]
+    assert body.mean() > 0.95
+
+
+def test_who_lies_outside_the_view_is_neither_drawn_nor_in_the_legend(town_index):
+    subject = first_scene(town_index)
+    track = next(t for t in subject.tracks if t.track_id == subject.focus)
+    poses = track.world_from_box.copy()
+    poses[:, 0, 3] += 500.0
+    far = replace(subject, focus=None, tracks=(replace(track, category="bicycle", world_from_box=poses),))
+    assert not near(draw_bev(far, (600, 560)), LIGHT.two_wheeler).any()
+
+
+def test_a_broken_map_is_said_in_the_view_from_above(town_index, monkeypatch):
+    def broken(self):
+        raise MediaError(Issue("bad_table", "maps/x.json", "expected JSON, found none"))
+
+    subject = first_scene(town_index)
+    monkeypatch.setattr(type(subject.log.store), "read_map", broken)
+    again = open_subject(town_index, subject.card)
+    assert again.hdmap is None and again.log.has_map
+    assert near(draw_bev(again, (600, 560)), LIGHT.faint).sum() > near(draw_bev(subject, (600, 560)), LIGHT.faint).sum()
 
 
 def test_ego_heads_up_and_left_is_left():

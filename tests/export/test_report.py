@@ -1,6 +1,7 @@
 """The report: valid, self-contained, escaped, and with the index's own numbers."""
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -126,6 +127,12 @@ def test_a_log_without_poses_says_why_it_has_no_view_from_above(bare_index, tmp_
     page = Page((tmp_path / "r.html").read_text())
     assert "no bird's-eye view: the log has no ego poses" in page.words()
     assert "risk unknown" in page.words() and "null: no tracks" in page.words()
+
+
+def test_a_hit_without_a_score_is_shown_without_one(town_index, tmp_path):
+    hits = tuple(replace(hit, score=None) for hit in search(town_index, where="risk >= 0", top=2))
+    write_report(town_index, tmp_path / "report.html", searches=[("by filter", hits)], hardest=())
+    assert '<span class="score">–</span>' in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_text_is_escaped_unless_it_was_made_here():

@@ -58,6 +58,7 @@ def test_a_filter_is_written_anew(text, sql):
         ("risk between symmetric 1 and 0", "symmetric"),
         ("location like 'a' escape 'b'", "escape"),
         ("location ilike 'a'", "ilike"),
+        ("location = 'a\udc80'", "UTF-8"),
     ],
 )
 def test_what_is_not_allowed_is_refused_by_name(text, named):

@@ -75,16 +75,54 @@ def draw_bev(
     if subject.hdmap is not None:
         _draw_map(panel, view, subject.hdmap, world_from_ego, palette)
     _draw_rings(panel, view, palette)
+    placed = _placed(view, agents, world_from_ego, subject.focus)
+    # Trails below all bodies: who follows in a lane would otherwise be drawn over by who went before.
+    for agent in placed:
+        _draw_trail(panel, view, agent, palette)
     _draw_ego(panel, view, subject, times, world_from_ego, palette)
-    order = sorted(range(len(agents.track_ids)), key=lambda a: agents.track_ids[a] == subject.focus)
-    for a in order:
-        _draw_agent(panel, view, agents, a, world_from_ego, palette, focus=agents.track_ids[a] == subject.focus)
+    for agent in placed:
+        _draw_agent(panel, view, agent, palette)
     _label_focus(panel, view, subject, agents, world_from_ego, palette)
     _draw_scale(panel, view, palette)
     _say_missing(panel, subject, palette)
     if legend:
-        _draw_legend(panel, agents, palette)
+        _draw_legend(panel, placed, palette)
     return panel.done()
+
+
+@dataclass(frozen=True, eq=False)
+class _Placed:
+    """An agent that is there at the instant, in the ego frame."""
+
+    category: str
+    path: Float[ndarray, "t 2"]
+    """Where it was, oldest first; the last is where it is."""
+    yaw_rad: float
+    size_lw_m: Float[ndarray, "2"]
+    velocity_mps: Float[ndarray, "2"]
+    focus: bool
+
+    @property
+    def speed_mps(self) -> float:
+        return float(np.hypot(*self.velocity_mps))
+
+    def colour(self, palette: Palette) -> Colour:
+        return palette.highlight if self.focus else colour_of(self.category, palette)
+
+
+def _placed(view: BevView, agents: AgentStates, world_from_ego: ndarray, focus: str | None) -> list[_Placed]:
+    """The agents of which something lies in the view; the riskiest last, on top of the others."""
+    found = []
+    for a in np.flatnonzero(agents.present[:, -1]):
+        seen = agents.present[a]
+        path = _to_ego(world_from_ego, np.stack([agents.x_m[a, seen], agents.y_m[a, seen]], -1))
+        size = np.array([agents.length_m[a, -1], agents.width_m[a, -1]])
+        if not view.holds(path[-1], margin_px=-0.5 * float(np.hypot(*size)) * view.px_per_m):
+            continue
+        yaw = float(agents.yaw_rad[a, -1] - yaw_of(world_from_ego))
+        velocity = np.array([agents.vx_mps[a, -1], agents.vy_mps[a, -1]]) @ world_from_ego[:2, :2]
+        found.append(_Placed(agents.categories[a], path, yaw, size, velocity, agents.track_ids[a] == focus))
+    return sorted(found, key=lambda agent: agent.focus)
 
 
 def _view(
@@ -169,44 +207,31 @@ def _draw_ego(
         )
 
 
-def _draw_agent(
-    panel: Panel,
-    view: BevView,
-    agents: AgentStates,
-    a: int,
-    world_from_ego: ndarray,
-    palette: Palette,
-    *,
-    focus: bool,
-) -> None:
-    if not agents.present[a, -1]:
-        return
-    category = agents.categories[a]
-    colour = colour_of(category, palette)
-    seen = agents.present[a]
-    path = _to_ego(world_from_ego, np.stack([agents.x_m[a, seen], agents.y_m[a, seen]], -1))
-    size = np.array([agents.length_m[a, -1], agents.width_m[a, -1]])
-    yaw = float(agents.yaw_rad[a, -1] - yaw_of(world_from_ego))
-    body = footprint(path[-1], yaw, np.maximum(size, 0.4))
-    velocity = np.array([agents.vx_mps[a, -1], agents.vy_mps[a, -1]]) @ world_from_ego[:2, :2]
-    speed = float(np.hypot(*velocity))
-    if speed > 0.3:
-        panel.line(view.pixels(path), palette.highlight if focus else (*colour[:3], 130), width=2.0 if focus else 1.5)
-    if focus:
-        radius = max(0.75 * float(np.hypot(*size)) * view.px_per_m, 11.0)
-        x, y = view.pixels(path[-1])
-        panel.circle((float(x), float(y)), radius, fill=(*palette.highlight[:3], 48), outline=palette.highlight)
+def _draw_trail(panel: Panel, view: BevView, agent: _Placed, palette: Palette) -> None:
+    if agent.speed_mps > 0.3:
+        colour = agent.colour(palette)
+        colour = colour if agent.focus else (*colour[:3], 130)
+        panel.line(view.pixels(agent.path), colour, width=2.0 if agent.focus else 1.5)
+
+
+def _draw_agent(panel: Panel, view: BevView, agent: _Placed, palette: Palette) -> None:
+    center, colour = agent.path[-1], agent.colour(palette)
+    body = footprint(center, agent.yaw_rad, np.maximum(agent.size_lw_m, 0.4))
+    if agent.focus:
+        radius = max(0.75 * float(np.hypot(*agent.size_lw_m)) * view.px_per_m, 11.0)
+        x, y = view.pixels(center)
+        panel.circle((float(x), float(y)), radius, fill=(*colour[:3], 48), outline=colour)
     panel.polygon(
         view.pixels(body),
-        palette.highlight if focus else (*colour[:3], 215),
-        outline=palette.highlight if focus else palette.page,
-        width=1.5 if focus else 0.75,
+        colour if agent.focus else (*colour[:3], 215),
+        outline=colour if agent.focus else palette.page,
+        width=1.5 if agent.focus else 0.75,
     )
-    if group_of(category) != "prop":
+    if group_of(agent.category) != "prop":
         front = 0.5 * (body[0] + body[3])
-        panel.line(view.pixels(np.stack([path[-1], front])), palette.page, width=1.0)
-    if speed > 0.5:
-        _arrow(panel, view, path[-1], path[-1] + ARROW_S * velocity, palette.highlight if focus else colour)
+        panel.line(view.pixels(np.stack([center, front])), palette.page, width=1.0)
+    if agent.speed_mps > 0.5:
+        _arrow(panel, view, center, center + ARROW_S * agent.velocity_mps, colour)
 
 
 def _arrow(panel: Panel, view: BevView, start: ndarray, end: ndarray, colour: Colour) -> None:
@@ -236,10 +261,12 @@ def _label_focus(
     size_px = 13 if view.width_px >= 400 else 12
     words = f"{category_words(card.category)}: {measure_words(card.measure, card.value)}"
     need = gap + text_width(words, size_px) + 8
-    if x + need < view.width_px:
-        at, anchor = (float(x + gap), float(y)), "lm"
-    elif x - need > 0:
-        at, anchor = (float(x - gap), float(y)), "rm"
+    sides = [(x + need < view.width_px, float(x + gap), "lm"), (x - need > 0, float(x - gap), "rm")]
+    if x < view.origin[0]:
+        sides.reverse()  # outwards first: the words must not hide ego, nor what lies between
+    fitting = next((side for side in sides if side[0]), None)
+    if fitting is not None:
+        at, anchor = (fitting[1], float(y)), fitting[2]
     else:
         above = y < view.origin[1]
         at, anchor = (float(x), float(y - gap if above else y + gap)), "mb" if above else "ma"
@@ -256,8 +283,9 @@ def _draw_scale(panel: Panel, view: BevView, palette: Palette) -> None:
 
 
 def _say_missing(panel: Panel, subject: Subject, palette: Palette) -> None:
+    a_map = "usable map" if subject.log.has_map else "map"
     missing = [
-        what for what, there in (("map", subject.hdmap is not None), ("tracks", subject.log.has_tracks)) if not there
+        what for what, there in ((a_map, subject.hdmap is not None), ("tracks", subject.log.has_tracks)) if not there
     ]
     if missing:
         panel.text(
@@ -267,8 +295,8 @@ def _say_missing(panel: Panel, subject: Subject, palette: Palette) -> None:
         panel.text((10, 10), "nobody comes close", palette.faint, size_px=13, halo=palette.ground)
 
 
-def _draw_legend(panel: Panel, agents: AgentStates, palette: Palette) -> None:
-    here = {group_of(agents.categories[a]) for a in np.flatnonzero(agents.present[:, -1])}
+def _draw_legend(panel: Panel, placed: list[_Placed], palette: Palette) -> None:
+    here = {group_of(agent.category) for agent in placed}
     rows = [(GROUP_NAMES[group], getattr(palette, group)) for group in GROUP_NAMES if group in here]
     for k, (name, colour) in enumerate(reversed(rows)):
         y = panel.height - 18 - 17 * k

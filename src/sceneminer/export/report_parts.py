@@ -115,7 +115,12 @@ def _facts(hit: Hit, card: ClipCard) -> tuple[Html, ...]:
     chips = [tag("span", tag_words(t), " ", tag("i", f"{p:.2f}"), class_="tag") for t, p in top_tags(card, most=4)]
     chips += [tag("span", tag_words(t), class_="tag label") for t in label_tag_names(card)]
     return (
-        tag("div", tag("b", hit.log_name), tag("span", f"{hit.score:.3f}", class_="score"), class_="top"),
+        tag(
+            "div",
+            tag("b", hit.log_name),
+            tag("span", "–" if hit.score is None else f"{hit.score:.3f}", class_="score"),
+            class_="top",
+        ),
         tag("div", when, class_="when"),
         tag("div", risk_words(card), class_="why hot" if hot else "why"),
         tag("div", *chips, class_="tags"),

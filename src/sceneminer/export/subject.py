@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from sceneminer.data.errors import DataError
+from sceneminer.data.errors import DataError, MediaError
 from sceneminer.data.hdmap import HdMap
 from sceneminer.data.log import Log
 from sceneminer.data.open import open_log
@@ -51,8 +51,16 @@ def open_subject(index: Index, card: ClipCard) -> Subject:
         instant_us=card.time_us if card.explained and card.time_us is not None else middle,
         focus=card.agent if card.explained else None,
         tracks=log.store.read_tracks() if log.has_tracks and log.has_poses else (),
-        hdmap=log.store.read_map() if log.has_map and log.has_poses else None,
+        hdmap=_read_map(log) if log.has_poses else None,
     )
+
+
+def _read_map(log: Log) -> HdMap | None:
+    """None also where the map is broken: the picture says so."""
+    try:
+        return log.store.read_map() if log.has_map else None
+    except MediaError:
+        return None
 
 
 def agents_at_us(subject: Subject) -> int:

@@ -6,6 +6,7 @@ and named, never taken for zero. Both are refreshed explicitly and stamped with 
 """
 
 import hashlib
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,8 +33,17 @@ class Refreshed:
 
 
 def index_version(store: Store) -> str:
-    """A name for the content of an index: number of clips and a hash of their units; equal for equal content."""
-    digest = hashlib.sha256("\n".join(sorted(store.committed_units())).encode())
+    """A name for the content of an index: number of clips, and a hash of their units and of how much is masked in each.
+
+    Equal for equal content; another one once clips come, go, or are mined again with fewer or more images.
+    """
+    masked: Counter[str] = Counter(dict.fromkeys(store.committed_units(), 0))
+    for batch in store.iter_batches("clips", columns=["unit_id", "images_masked"], rows=65536):
+        sums = pa.Table.from_batches([batch]).group_by("unit_id").aggregate([("images_masked", "sum")])
+        masked.update(
+            dict(zip(sums["unit_id"].to_pylist(), [n or 0 for n in sums["images_masked_sum"].to_pylist()], strict=True))
+        )
+    digest = hashlib.sha256("\n".join(f"{unit} {masked[unit]}" for unit in sorted(masked)).encode())
     return f"{store.rows('clips')}-{digest.hexdigest()[:12]}"
 
 

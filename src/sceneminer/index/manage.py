@@ -1,5 +1,6 @@
 """Keeping an index: what is in it, deleting logs, telling where moved logs now lie, upkeep."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,17 @@ def index_info(index: Index) -> IndexInfo:
     )
 
 
+def hardness_words(index: Index) -> str:
+    """What rarity and hardness were computed at, and whether clips have come or gone since."""
+    made_at = index.manifest.get("hardness", {}).get("index_version")
+    now = index_version(index.store)
+    if made_at is None:
+        return "not computed yet; run sceneminer index optimize"
+    return f"computed at {made_at}" + (
+        "" if made_at == now else f", the index is now {now}: run sceneminer index optimize"
+    )
+
+
 def find_logs(index: Index, names: tuple[str, ...]) -> tuple[dict[str, Any], ...]:
     """Rows of ``logs`` by id or by name; IndexFault names the ones that are not there or are ambiguous."""
     rows = index.store.read("logs").to_pylist()
@@ -72,24 +84,28 @@ def delete_logs(index: Index, names: tuple[str, ...]) -> dict[str, int]:
     with writer_lock(index.folder):
         logs = find_logs(index, names)
         condition = f"log_id IN ({', '.join(quote(row['log_id']) for row in logs)})"
-        order = ("clips", *UNIT_TABLES, "empty_units", "logs")
-        removed = {name: index.store.delete(name, condition) for name in order}
+        removed = {name: index.store.delete(name, condition) for name in ("clips", *UNIT_TABLES, "empty_units")}
         Quarantine(index.folder).forget_logs({row["log_id"] for row in logs})
-        return removed
+        # Last, so that what was cut short can be named and deleted again.
+        return removed | {"logs": index.store.delete("logs", condition)}
 
 
 def move_root(index: Index, old: Path, new: Path) -> int:
-    """Say that data once under ``old`` now lies under ``new``; returns how many logs that concerns."""
+    """Say that data once under ``old`` now lies under ``new``; returns how many logs that concerns.
+
+    Relative paths are taken from the working directory. Media roots move along.
+    """
+    old, new = old.expanduser().absolute(), new.expanduser().resolve()
     with writer_lock(index.folder):
         rows = index.store.read("logs")
-        roots = [_moved(root, old, new) for root in rows["root"].to_pylist()]
-        changed = sum(a != b for a, b in zip(roots, rows["root"].to_pylist(), strict=True))
+        before = rows.to_pylist()
+        after = [_moved(row, old, new) for row in before]
+        changed = [row for row, was in zip(after, before, strict=True) if row != was]
         if not changed:
-            known = ", ".join(sorted(set(rows["root"].to_pylist()))[:5])
+            known = ", ".join(sorted({row["root"] for row in before})[:5])
             raise IndexFault(f"expected logs under {old}, found none; roots in this index: {known}")
-        column = rows.schema.get_field_index("root")
-        index.store.upsert("logs", "log_id", rows.set_column(column, "root", pa.array(roots)))
-        return changed
+        index.store.upsert("logs", "log_id", pa.Table.from_pylist(changed, schema=rows.schema))
+        return len(changed)
 
 
 def optimize(index: Index, *, ann_from_rows: int = ANN_FROM_ROWS) -> Optimized:
@@ -99,6 +115,16 @@ def optimize(index: Index, *, ann_from_rows: int = ANN_FROM_ROWS) -> Optimized:
         return Optimized(index.store.optimize(ann_from_rows=ann_from_rows), refreshed)
 
 
-def _moved(root: str, old: Path, new: Path) -> str:
-    path = Path(root)
-    return str(new / path.relative_to(old)) if path.is_relative_to(old) else root
+def _moved(row: dict[str, Any], old: Path, new: Path) -> dict[str, Any]:
+    def placed(text: str) -> str:
+        path = Path(text)
+        # Roots are stored with links resolved, and OLD may be a link or be gone.
+        for start in (old, old.resolve()):
+            if path.is_relative_to(start):
+                return str(new / path.relative_to(start))
+        return text
+
+    told = json.loads(row["options"])
+    if told.get("media_root") is not None:
+        told["media_root"] = placed(told["media_root"])
+    return row | {"root": placed(row["root"]), "options": json.dumps(told, sort_keys=True)}

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+What = Literal["image", "map", "clip", "log"]
+
 
 @dataclass(frozen=True, order=True)
 class Quarantined:
@@ -14,10 +16,10 @@ class Quarantined:
 
     log_id: str
     unit_id: str
-    """Empty for a whole log."""
-    what: Literal["image", "clip", "log"]
+    """Empty for a log that did not even open."""
+    what: What
     subject: str
-    """File name relative to the media root, clip id, or log name."""
+    """File name relative to the media root (images and maps), clip id, or log name."""
     kind: str
     reason: str
     count: int = 1
@@ -47,9 +49,11 @@ class Quarantine:
     def units(self) -> set[str]:
         return {line.unit_id for line in self.lines if line.unit_id}
 
-    def count(self, what: Literal["image", "clip", "log"], *, units: set[str] | None = None) -> int:
+    def count(self, what: What, *, units: set[str] | None = None) -> int:
         """How many images, clips or logs the lines stand for; of these units only, if given."""
-        return sum(line.count for line in self.lines if line.what == what and (units is None or line.unit_id in units))
+        lines = [line for line in self.lines if line.what == what and (units is None or line.unit_id in units)]
+        # Each unit of a log says of itself that the log or its map is unusable.
+        return len({line.log_id for line in lines}) if what in ("log", "map") else sum(line.count for line in lines)
 
 
 def _read(path: Path) -> list[Quarantined]:

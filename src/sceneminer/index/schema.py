@@ -142,7 +142,8 @@ LOGS_SCHEMA = pa.schema(
         ("issues", pa.string()),
     ]
 )
-"""Where each log came from; ``root`` is the only absolute path in an index, and ``move`` rewrites it."""
+"""Where each log came from. ``root``, and ``media_root`` in ``options``, are absolute paths, and ``move`` rewrites
+them; the only other one in an index is that of a model from a folder, in the manifest."""
 
 EMPTY_UNITS_SCHEMA = pa.schema([("unit_id", pa.string()), ("log_id", pa.string())])
 """Units that were mined and gave no clip (all quarantined)."""

@@ -1,5 +1,6 @@
 """Search: text, an example or nothing, and a filter, to time intervals with a score and its parts."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,8 @@ from sceneminer.index.where import parse_where, quote
 
 MAX_TOP = 10_000
 MAX_TEXT = 1000
+CLIPS_AN_INTERVAL = 4
+"""In a ranking, where every clip is a hit of some degree, the best ``top`` times this many may widen an interval."""
 _SHOWN = [
     "clip_id",
     "log_id",
@@ -94,7 +97,7 @@ def search(
     if text is None and like is None:
         if condition is None:
             raise QueryError("expected a text, a clip to be like, or a filter; found none")
-        return _by_hardness(index, condition.sql, top=top)
+        return _by_hardness(index, condition.sql, top=top, all_are_hits=True)
     if index.store.rows("clips", "stream_fingerprint IS NOT NULL") == 0:
         raise IndexFault("expected clips with images, found none in this index; search it by filter (--where)")
     vector, excluded = _query_vector(index, text, like, encode_text)
@@ -119,12 +122,16 @@ def hardest(index: Index, *, where: str | None = None, top: int = 10) -> tuple[H
     return _by_hardness(index, f"hardness IS NOT NULL AND ({condition})", top=top)
 
 
-def _by_hardness(index: Index, sql: str, *, top: int) -> tuple[Hit, ...]:
+def _by_hardness(index: Index, sql: str, *, top: int, all_are_hits: bool = False) -> tuple[Hit, ...]:
     rows = index.store.read("clips", columns=_SHOWN, where=sql)
     hardness = rows["hardness"].fill_null(-1.0).to_numpy()
     order = np.lexsort((np.array(rows["clip_id"].to_pylist(), dtype=str), -hardness))
     rows = rows.take(pa.array(order))
-    return _intervals(index, lambda limit: rows.slice(0, limit), score="hardness", top=top)
+
+    def fetch(limit: int) -> pa.Table:
+        return rows.slice(0, limit)
+
+    return _intervals(index, fetch, score="hardness", top=top, all_are_hits=all_are_hits)
 
 
 def _query_vector(
@@ -133,6 +140,7 @@ def _query_vector(
     """The vector to be near to, and a condition that leaves out the example itself."""
     if like is not None:
         columns = ["log_id", "start_us", "end_us", "embedding"]
+        _require_utf8(like)
         rows = index.store.read("clips", columns=columns, where=f"clip_id = {quote(like)}").to_pylist()
         if not rows:
             raise QueryError(f"expected the id of a clip in this index, found {like!r}")
@@ -144,8 +152,17 @@ def _query_vector(
     assert text is not None
     if not text.strip() or len(text) > MAX_TEXT:
         raise QueryError(f"expected a text of 1 to {MAX_TEXT} characters, found {len(text.strip())}")
+    _require_utf8(text)
     encode = encode_text or text_encoder(index)
     return np.asarray(encode([text])[0], np.float32), None
+
+
+def _require_utf8(text: str) -> None:
+    """A command line hands on bytes that are no text as halves of surrogate pairs."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise QueryError(f"expected text in UTF-8, found {text!r}") from error
 
 
 def text_encoder(index: Index) -> TextEncoder:
@@ -165,38 +182,57 @@ def text_encoder(index: Index) -> TextEncoder:
     return encode
 
 
-def _intervals(index: Index, fetch: Callable[[int], pa.Table], *, score: str, top: int) -> tuple[Hit, ...]:
+def _intervals(
+    index: Index, fetch: Callable[[int], pa.Table], *, score: str, top: int, all_are_hits: bool = False
+) -> tuple[Hit, ...]:
     """Clips in order of score, merged with their neighbours, until one more would open interval ``top`` + 1.
 
     Stopping there, rather than merging whatever a batch happened to fetch, keeps an interval to the clips that
-    earned it: fetching more can never widen a hit.
+    earned it: fetching more can never widen a hit. In a ranking the best ``CLIPS_AN_INTERVAL`` × ``top`` clips widen
+    intervals and others only open them, or a small index would come back as whole logs; a filter's matches all count.
     """
     stride_us = int(index.manifest.get("mining", {}).get("stride_us", 1_000_000))
-    limit = 4 * top
+    limit = CLIPS_AN_INTERVAL * top
+    widening = None if all_are_hits else limit
     while True:
         rows = fetch(limit)
-        groups, complete = _merge(rows.to_pylist(), stride_us=stride_us, top=top)
+        groups, complete = _merge(rows.to_pylist(), stride_us=stride_us, top=top, widening=widening)
         if complete or rows.num_rows < limit:
             hits = [_hit(group, score) for group in groups]
             return tuple(sorted(hits, key=_rank))
         limit *= 2
 
 
-def _merge(rows: list[dict[str, Any]], *, stride_us: int, top: int) -> tuple[list[list[dict[str, Any]]], bool]:
-    """Groups of same-log clips no further apart than the stride, and whether a clip was turned away."""
-    groups: list[list[dict[str, Any]]] = []
-    for row in rows:
+def _merge(
+    rows: list[dict[str, Any]], *, stride_us: int, top: int, widening: int | None
+) -> tuple[list[list[dict[str, Any]]], bool]:
+    """Groups of same-log clips no further apart than the stride, and whether a clip was turned away.
+
+    Clips after the first ``widening`` (None: all) that lie near a group are passed over.
+    """
+    by_log: dict[str, list[list[dict[str, Any]]]] = {}
+    count = 0
+    for rank, row in enumerate(rows):
+        groups = by_log.setdefault(row["log_id"], [])
         near = [group for group in groups if _touches(group, row, stride_us)]
-        if not near and len(groups) == top:
-            return groups, True
+        if near and widening is not None and rank >= widening:
+            continue
+        if not near and count == top:
+            return [group for groups in by_log.values() for group in groups], True
         joined = sorted([row, *(clip for group in near for clip in group)], key=lambda r: r["start_us"])
-        groups = [group for group in groups if not any(group is other for other in near)] + [joined]
-    return groups, False
+        by_log[row["log_id"]] = [group for group in groups if not any(group is other for other in near)] + [joined]
+        count += 1 - len(near)
+    return [group for groups in by_log.values() for group in groups], False
 
 
 def _touches(group: list[dict[str, Any]], row: dict[str, Any], stride_us: int) -> bool:
     first, last = group[0]["start_us"], group[-1]["start_us"]
-    return group[0]["log_id"] == row["log_id"] and first - stride_us <= row["start_us"] <= last + stride_us
+    return first - stride_us <= row["start_us"] <= last + stride_us
+
+
+def _finite(value: Any) -> Any:
+    """What is not a number is unknown: NaN and infinity have no place in a Hit, nor in JSON."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _rank(hit: Hit) -> tuple[bool, float, str, int]:
@@ -204,6 +240,7 @@ def _rank(hit: Hit) -> tuple[bool, float, str, int]:
 
 
 def _hit(group: list[dict[str, Any]], score: str) -> Hit:
+    group = [{name: _finite(value) for name, value in row.items()} for row in group]
     best = max(group, key=lambda row: (row[score] is not None, row[score] or 0.0, row["clip_id"]))
     camera = best["risk_camera"]
     return Hit(

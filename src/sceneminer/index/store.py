@@ -5,6 +5,7 @@ Filters arrive as text that ``where`` or this package wrote; nothing a user type
 
 import fcntl
 import json
+import re
 import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -24,8 +25,11 @@ ANN_FROM_ROWS = 50_000
 """Below this many clips every search is exact."""
 EXACT_BELOW_SHARE = 0.05
 """A filter that keeps less than this share of clips is answered by the exact scan: ANN loses recall there."""
+PROBES = 40
+"""Partitions of the vector index that a search looks into: all of them up to about 300,000 clips."""
 SMALL_FRAGMENTS = 24
 """Commits of a table after which its small files are merged."""
+_OF_ENGINE = re.compile(r",? /[^ ]+\.rs:\d+")
 
 
 class Store:
@@ -68,58 +72,77 @@ class Store:
         store = cls(folder)
         found = store.manifest().get("format_version")
         if found != FORMAT_VERSION:
-            raise IndexFault(f"expected index format {FORMAT_VERSION}, found {found} at {folder}")
+            raise IndexFault(
+                f"expected index format {FORMAT_VERSION}, found {found} at {folder}: mine into another folder, "
+                "or use the sceneminer that made it"
+            )
         return store
 
-    def _table(self, name: str) -> Any:
-        if name not in self._open:
-            self._open[name] = self._db.open_table(name)
-        return self._open[name]
+    @contextmanager
+    def _table(self, name: str) -> Iterator[Any]:
+        """A table to work on. What the engine cannot do with it becomes an IndexFault, in one line."""
+        try:
+            if name not in self._open:
+                self._open[name] = self._db.open_table(name)
+            yield self._open[name]
+        except IndexFault:
+            raise
+        except (RuntimeError, OSError, ValueError) as error:
+            # The engine raises many kinds, and names lines of its own source in them.
+            said = _OF_ENGINE.split(str(error).strip() or type(error).__name__)[0].splitlines()[0]
+            raise IndexFault(
+                f"expected table {name} of the index at {self.folder} to be usable, found: {said}"
+            ) from error
 
     # manifest
 
     def manifest(self) -> dict[str, Any]:
-        rows = self._table("manifest").to_arrow().to_pylist()
-        return {row["key"]: json.loads(row["value"]) for row in rows}
+        with self._table("manifest") as table:
+            return {row["key"]: json.loads(row["value"]) for row in table.to_arrow().to_pylist()}
 
     def set_manifest(self, entries: dict[str, Any]) -> None:
-        merge = self._table("manifest").merge_insert("key")
-        merge.when_matched_update_all().when_not_matched_insert_all().execute(_manifest_rows(entries))
+        self.upsert("manifest", "key", _manifest_rows(entries))
 
     # rows
 
     def rows(self, name: str, where: str | None = None) -> int:
-        return self._table(name).count_rows(where)
+        with self._table(name) as table:
+            return table.count_rows(where)
 
     def read(
         self, name: str, *, columns: list[str] | None = None, where: str | None = None, limit: int | None = None
     ) -> pa.Table:
-        return self._table(name).to_lance().to_table(columns=columns, filter=where, limit=limit)
+        with self._table(name) as table:
+            return table.to_lance().to_table(columns=columns, filter=where, limit=limit)
 
     def iter_batches(self, name: str, *, columns: list[str], rows: int = 8192) -> Iterator[pa.RecordBatch]:
-        yield from self._table(name).to_lance().to_batches(columns=columns, batch_size=rows)
+        with self._table(name) as table:
+            yield from table.to_lance().to_batches(columns=columns, batch_size=rows)
 
     def append(self, name: str, rows: pa.Table) -> None:
         """One transaction. Small files are merged as they pile up, a few at a time, in bounded memory."""
         if rows.num_rows == 0:
             return
-        self._table(name).add(rows)
+        with self._table(name) as table:
+            table.add(rows)
         self._appends[name] = self._appends.get(name, 0) + 1
         if self._appends[name] % SMALL_FRAGMENTS == 0:
             self.compact(name)
 
     def delete(self, name: str, where: str) -> int:
         before = self.rows(name)
-        self._table(name).delete(where)
+        with self._table(name) as table:
+            table.delete(where)
         return before - self.rows(name)
 
     def merge_columns(self, name: str, key: str, rows: pa.Table) -> None:
         """Overwrite some columns of existing rows, in one transaction."""
-        self._table(name).merge_insert(key).when_matched_update_all().execute(rows)
+        with self._table(name) as table:
+            table.merge_insert(key).when_matched_update_all().execute(rows)
 
     def upsert(self, name: str, key: str, rows: pa.Table) -> None:
-        merge = self._table(name).merge_insert(key)
-        merge.when_matched_update_all().when_not_matched_insert_all().execute(rows)
+        with self._table(name) as table:
+            table.merge_insert(key).when_matched_update_all().when_not_matched_insert_all().execute(rows)
 
     # units
 
@@ -151,18 +174,19 @@ class Store:
         """Rows by cosine distance of ``embedding``, nearest first, with ``_distance``; rows without are left out."""
         has = "stream_fingerprint IS NOT NULL"
         condition = has if where is None else f"({has}) AND ({where})"
-        query = self._table("clips").search(vector, vector_column_name="embedding")
-        query = (
-            query.distance_type("cosine").where(condition, prefilter=True).limit(limit).select([*columns, "_distance"])
-        )
-        if exact or not self.has_ann() or self._is_narrow(where):
-            query = query.bypass_vector_index()
-        else:
-            query = query.nprobes(40).refine_factor(4)
-        return query.to_arrow()
+        with self._table("clips") as table:
+            query = table.search(vector, vector_column_name="embedding").distance_type("cosine")
+            query = query.where(condition, prefilter=True).limit(limit).select([*columns, "_distance"])
+            if not exact and self.has_ann() and not self._is_narrow(where):
+                rows = query.nprobes(PROBES).refine_factor(4).to_arrow()
+                if rows.num_rows == limit:
+                    return rows
+                # Fewer than asked for: either there are no more, or the partitions looked into hold no more.
+            return query.bypass_vector_index().to_arrow()
 
     def has_ann(self) -> bool:
-        return any(index.columns == ["embedding"] for index in self._table("clips").list_indices())
+        with self._table("clips") as table:
+            return any(index.columns == ["embedding"] for index in table.list_indices())
 
     def _is_narrow(self, where: str | None) -> bool:
         return where is not None and self.rows("clips", where) < EXACT_BELOW_SHARE * self.rows("clips")
@@ -171,22 +195,23 @@ class Store:
 
     def compact(self, name: str) -> None:
         """Merge small files and forget versions older than an hour (readers keep theirs until then)."""
-        dataset = self._table(name).to_lance()
-        dataset.optimize.compact_files(target_rows_per_fragment=262_144, num_threads=1, batch_size=1024)
-        dataset.cleanup_old_versions(older_than=timedelta(hours=1))
+        with self._table(name) as table:
+            dataset = table.to_lance()
+            dataset.optimize.compact_files(target_rows_per_fragment=262_144, num_threads=1, batch_size=1024)
+            dataset.cleanup_old_versions(older_than=timedelta(hours=1))
 
     def optimize(self, *, ann_from_rows: int = ANN_FROM_ROWS) -> bool:
         """Compact all tables and build or refresh the vector index where it is due; True if there is one."""
         for name in TABLES:
             self.compact(name)
         self._open.clear()
-        table = self._table("clips")
         if self.rows("clips", "stream_fingerprint IS NOT NULL") < ann_from_rows:
             return False
-        if self.has_ann():
-            table.optimize(cleanup_older_than=timedelta(hours=1))
-        else:
-            table.create_index("embedding", config=IvfSq(distance_type="cosine"))
+        with self._table("clips") as table:
+            if self.has_ann():
+                table.optimize(cleanup_older_than=timedelta(hours=1))
+            else:
+                table.create_index("embedding", config=IvfSq(distance_type="cosine"))
         return True
 
 

@@ -9,12 +9,13 @@ from typing import Literal
 
 import sqlglot
 from sqlglot import exp
-from sqlglot.errors import SqlglotError
+from sqlglot.errors import ErrorLevel, SqlglotError
 
 from sceneminer.index.errors import QueryError
 from sceneminer.labels.prompts import TAGS
 
 Kind = Literal["number", "text", "bool"]
+_DIALECT = "postgres"
 MAX_LENGTH = 4000
 MAX_NODES = 400
 MAX_DEPTH = 60
@@ -28,14 +29,10 @@ _NUMBERS = (
     "hardness",
     "ego_speed_mps",
     "ego_distance_m",
-    "start_us",
-    "end_us",
-    "images",
-    "images_masked",
-    "cameras",
     "risk_tracks_value",
-    "risk_tracks_time_us",
 )
+_COUNTS = ("start_us", "end_us", "images", "images_masked", "cameras", "risk_tracks_time_us")
+"""Whole numbers: compared as doubles (exact to 9e15), since the engine refuses 1.5 or 1e19 beside an integer."""
 _TEXTS = (
     "clip_id",
     "log_id",
@@ -50,6 +47,7 @@ _COLUMNS: dict[str, tuple[str, Kind]] = {
     "risk": ("coalesce(risk_camera, risk_tracks)", "number"),
     "log": ("log_name", "text"),
     **{name: (name, "number") for name in _NUMBERS},
+    **{name: (f"CAST({name} AS DOUBLE)", "number") for name in _COUNTS},
     **{name: (name, "text") for name in _TEXTS},
     **{f"tag.{tag}": (f"tag_{tag}", "number") for tag in TAGS},
     **{f"label_tag.{tag}": (f"label_tag_{tag}", "bool") for tag in TAGS},
@@ -89,7 +87,11 @@ def parse_where(text: str) -> Filter:
     if len(text) > MAX_LENGTH:
         raise QueryError(f"expected a filter of at most {MAX_LENGTH} characters, found {len(text)}")
     try:
-        statements = sqlglot.parse(f"SELECT 1 WHERE {text}", read="postgres")
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise QueryError(f"expected a filter in UTF-8, found {text!r}") from error
+    try:
+        statements = sqlglot.parse(f"SELECT 1 WHERE {text}", read=_DIALECT)
     except (SqlglotError, RecursionError) as error:
         raise QueryError(f"expected a filter such as risk > 0.6 and tag.rain > 0.5, found {text!r}") from error
     select = statements[0] if len(statements) == 1 else None
@@ -141,12 +143,12 @@ def _condition(node: exp.Expr, depth: int) -> str:
         (left, kind), (right, other) = _value(node.this, depth), _value(node.expression, depth)
         if kind == other == "text" and isinstance(node.expression, exp.Literal):
             return f"({left} LIKE {right})"
-        raise QueryError(f"expected like between a text column and a text, found {node.sql()}")
+        raise QueryError(f"expected like between a text column and a text, found {_said(node)}")
     if isinstance(node, exp.Column | exp.Boolean):
         sql, kind = _value(node, depth)
         if kind == "bool":
             return sql
-        raise QueryError(f"expected a comparison such as {node.sql()} > 0.5, found {node.sql()} alone")
+        raise QueryError(f"expected a comparison such as {_said(node)} > 0.5, found {_said(node)} alone")
     raise QueryError(f"expected comparisons joined by and, or, not; found {_name(node)}")
 
 
@@ -156,13 +158,13 @@ def _is(node: exp.Is, depth: int) -> str:
         return f"({sql} IS NULL)"
     if isinstance(node.expression, exp.Boolean) and kind == "bool":
         return f"({sql} = {'true' if node.expression.this else 'false'})"
-    raise QueryError(f"expected is null or is not null, found {node.sql()}")
+    raise QueryError(f"expected is null or is not null, found {_said(node)}")
 
 
 def _compare(left: exp.Expr, sign: str, right: exp.Expr, depth: int) -> str:
     (a, kind_a), (b, kind_b) = _value(left, depth + 1), _value(right, depth + 1)
     if kind_a != kind_b:
-        raise QueryError(f"expected the same type on both sides of {sign}, found {left.sql()} and {right.sql()}")
+        raise QueryError(f"expected the same type on both sides of {sign}, found {_said(left)} and {_said(right)}")
     if kind_a == "bool" and sign not in ("=", "!="):
         raise QueryError(f"expected = or != between true and false, found {sign}")
     return f"({a} {sign} {b})"
@@ -194,7 +196,8 @@ def _value(node: exp.Expr, depth: int) -> tuple[str, Kind]:
         if type(node) is operator:
             (a, kind_a), (b, kind_b) = _value(node.this, depth + 1), _value(node.expression, depth + 1)
             if kind_a == kind_b == "number":
-                return f"({a} {sign} {b})", "number"
+                # Never a division of whole numbers, and nothing, rather than an error or infinity, by zero.
+                return (f"(CAST({a} AS DOUBLE) / nullif({b}, 0))" if sign == "/" else f"({a} {sign} {b})"), "number"
     raise QueryError(f"expected a column, a number or a text, found {_name(node)}")
 
 
@@ -214,7 +217,12 @@ def _number(text: str) -> str:
         raise QueryError(f"expected a number, found {text!r}") from error
     if value != value or value in (float("inf"), float("-inf")):
         raise QueryError(f"expected a finite number, found {text!r}")
-    return str(int(text)) if text.isdigit() and len(text) < 19 else repr(value)
+    return str(int(text)) if text.isdigit() and len(text) < 10 else repr(value)
+
+
+def _said(node: exp.Expr) -> str:
+    """What was read, short enough for a message."""
+    return node.sql(dialect=_DIALECT, unsupported_level=ErrorLevel.IGNORE)[:80]
 
 
 def _name(node: exp.Expr) -> str:
@@ -222,4 +230,4 @@ def _name(node: exp.Expr) -> str:
         return f"function {node.name!r}"
     if isinstance(node, exp.Func):
         return f"function {node.sql_name().lower()!r}"
-    return f"{type(node).__name__.lower()} {node.sql()[:80]!r}"
+    return f"{type(node).__name__.lower()} {_said(node)!r}"

@@ -2,6 +2,7 @@
 
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
@@ -9,7 +10,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.text import Text
 
 from sceneminer.data.options import OpenOptions
-from sceneminer.index.quarantine import Quarantine
 from sceneminer.mine.printable import one_line
 from sceneminer.mine.report import MineReport
 from sceneminer.mine.run import Progress as Where
@@ -86,12 +86,23 @@ def print_report(report: MineReport, out: Path, console: Console) -> None:
     if len(report.issues) > NAMED:
         kinds = Counter(issue.kind for _, issue in report.issues[NAMED:])
         say("and " + ", ".join(f"{n} more {kind}" for kind, n in sorted(kinds.items())))
-    if not (report.images_masked or report.clips_quarantined or report.logs_refused):
-        return
-    lines = sorted(Quarantine(out).lines)
-    for line in [line for line in lines if line.what == "image"][:NAMED]:
-        say(f"masked {line.subject}: {line.reason}")
+    if report.left_out or report.logs_refused:
+        _print_left_out(report, out, say)
+
+
+def _print_left_out(report: MineReport, out: Path, say: Callable[[str], None]) -> None:
+    for what, done in (
+        ("image", "masked"),
+        ("map", "left out map"),
+        ("clip", "quarantined"),
+        ("log", "quarantined log"),
+    ):
+        for line in [line for line in report.left_out if line.what == what][:NAMED]:
+            count = f" ({line.count} clips)" if line.count > 1 else ""
+            say(f"{done} {line.subject}: {line.reason}{count}")
+    lost = {what: len({line.log_id for line in report.left_out if line.what == what}) for what in ("map", "log")}
+    maps = f"maps of {lost['map']} logs left out, " if lost["map"] else ""
     say(
-        f"{report.images_masked} images masked, {report.clips_quarantined} clips and {len(report.logs_refused)} logs "
-        f"quarantined; all are named in {out / 'quarantine.jsonl'}"
+        f"{report.images_masked} images masked, {maps}{report.clips_quarantined} clips and "
+        f"{len(report.logs_refused) + lost['log']} logs quarantined; all are named in {out / 'quarantine.jsonl'}"
     )

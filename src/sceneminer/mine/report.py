@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sceneminer.data.errors import Issue
 from sceneminer.data.options import LogSet
-from sceneminer.index.quarantine import Quarantine
+from sceneminer.index.quarantine import Quarantine, Quarantined
 from sceneminer.mine.units import Unit
 
 NOTES = frozenset({"missing_table", "unsupported", "no_calibration"})
@@ -24,6 +24,9 @@ class MineReport:
     images_masked: int
     clips_quarantined: int
     logs_refused: tuple[tuple[str, Issue], ...]
+    """Logs that did not open."""
+    left_out: tuple[Quarantined, ...]
+    """Images, maps, clips and logs of this root that could not be used once open, in this run or an earlier one."""
     issues: tuple[tuple[str, Issue], ...]
     """(log name, or empty for the root; what was not usable on opening)"""
     index_clips: int
@@ -32,8 +35,7 @@ class MineReport:
     def exit_code(self) -> int:
         """0 all mined, 3 something was masked by damage, dropped from a table, or quarantined."""
         damaged = any(issue.kind not in NOTES for _, issue in self.issues)
-        lost = self.images_masked or self.clips_quarantined or self.logs_refused
-        return 3 if lost or damaged else 0
+        return 3 if self.left_out or self.logs_refused or damaged else 0
 
 
 def report_of(
@@ -52,6 +54,7 @@ def report_of(
         images_masked=quarantine.count("image", units=ids),
         clips_quarantined=quarantine.count("clip", units=ids),
         logs_refused=found.refused,
+        left_out=tuple(sorted(line for line in quarantine.lines if line.unit_id in ids)),
         issues=tuple(issues),
         index_clips=index_clips,
     )

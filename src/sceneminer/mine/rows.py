@@ -10,8 +10,9 @@ import pyarrow as pa
 from PIL import Image
 
 from sceneminer.data.clip import Clip
-from sceneminer.index.quarantine import Quarantined
-from sceneminer.index.schema import THUMBS_SCHEMA, clips_schema, tokens_schema
+from sceneminer.data.errors import DataError, Issue, MediaError
+from sceneminer.index.quarantine import Quarantined, What
+from sceneminer.index.schema import AGENTS_SCHEMA, FRAMES_SCHEMA, THUMBS_SCHEMA, clips_schema, tokens_schema
 from sceneminer.labels.prompts import TAGS
 from sceneminer.mine.stage import ClipSignals, mine_clips
 from sceneminer.mine.tracks import track_signals
@@ -28,7 +29,6 @@ class UnitRows:
     """clips, tokens, frames, agents, thumbs"""
     quarantined: tuple[Quarantined, ...]
     images: int
-    images_masked: int
 
     @property
     def clips(self) -> int:
@@ -46,57 +46,95 @@ def mine_unit(
 ) -> UnitRows:
     """Mine one unit; the same rows whatever ran before it, on one machine type and numeric mode.
 
-    ``on_clip`` is called for each clip as it is done, quarantined or not.
+    ``on_clip`` is called for each clip as it is done, quarantined or not. A unit whose tables turn out to be unusable
+    gives no rows, and says why.
     """
-    tracks = track_signals(unit)
+    rows = _Rows(unit, plan, stream_fingerprint)
+    try:
+        tracks = track_signals(unit)
+    except DataError as error:
+        issue = error.issue if isinstance(error, MediaError) else Issue("bad_table", unit.log.name, str(error))
+        rows.say("log", unit.log.name, issue.kind, f"{issue.subject}: {issue.reason}")
+        empty = {"frames": FRAMES_SCHEMA.empty_table(), "agents": AGENTS_SCHEMA.empty_table()}
+        return rows.done(model.tower.embed_dim, **empty)
+    if tracks.unusable_map is not None:
+        issue = tracks.unusable_map
+        rows.say("map", issue.subject, issue.kind, issue.reason)
     signals = (
         mine_clips(model, unit, min_cameras=plan.min_cameras, workers=workers)
         if unit.log.cameras()
         else (ClipSignals(clip, (), (), None, None, None, None) for clip in unit.clips)
     )
-    clips: list[dict[str, Any]] = []
-    tokens: list[dict[str, Any]] = []
-    thumbs: list[dict[str, Any]] = []
-    quarantined: dict[Quarantined, None] = {}
-    images: set[tuple[str, int]] = set()
-    gap: list[Clip] = []
     for found, known in zip(signals, tracks.clips, strict=True):
         if on_clip:
             on_clip(found.clip)
-        images.update(found.listed)
-        for line in _masked(unit, found):
-            quarantined[line] = None
-        reason = _unusable(unit, found, plan)
+        rows.add(found, known)
+    return rows.done(model.tower.embed_dim, frames=tracks.frames, agents=tracks.agents)
+
+
+class _Rows:
+    """Rows of a unit as its clips come, and what is left out of them."""
+
+    def __init__(self, unit: Unit, plan: MiningPlan, stream_fingerprint: str):
+        self.unit, self.plan, self.fingerprint = unit, plan, stream_fingerprint
+        self.clips: list[dict[str, Any]] = []
+        self.tokens: list[dict[str, Any]] = []
+        self.thumbs: list[dict[str, Any]] = []
+        self.quarantined: dict[Quarantined, None] = {}
+        self.images: set[tuple[str, int]] = set()
+        self.gap: list[Clip] = []
+        """Clips since the last one in which anything was recorded."""
+
+    def say(self, what: What, subject: str, kind: str, reason: str, count: int = 1) -> None:
+        line = Quarantined(self.unit.log.log_id, self.unit.unit_id, what, subject, kind, reason, count)
+        self.quarantined[line] = None
+
+    def add(self, found: ClipSignals, known: dict[str, Any]) -> None:
+        """A clip's rows, or why it has none. ``known``: its columns that need no image."""
+        log = self.unit.log
+        self.images.update(found.listed)
+        for (camera, i), issue in found.masked:
+            self.say("image", log.series[camera].files[i], issue.kind, issue.reason)
+        reason = _unusable(self.unit, found, self.plan)
         if not found.listed and reason:
-            gap.append(found.clip)
-            continue
-        for line in _gap(unit, gap):
-            quarantined[line] = None
-        gap = []
+            self.gap.append(found.clip)
+            return
+        self.close_gap()
         if reason:
-            line = Quarantined(unit.log.log_id, unit.unit_id, "clip", found.clip.clip_id, "too_few_cameras", reason)
-            quarantined[line] = None
-            continue
-        ids = {"clip_id": found.clip.clip_id, "log_id": unit.log.log_id, "unit_id": unit.unit_id}
-        clips.append({**_identity(unit, found.clip), **known, **_model_columns(found, stream_fingerprint)})
+            self.say("clip", found.clip.clip_id, "too_few_cameras", reason)
+            return
+        self.clips.append({**_identity(self.unit, found.clip), **known, **_model_columns(found, self.fingerprint)})
+        ids = {"clip_id": found.clip.clip_id, "log_id": log.log_id, "unit_id": self.unit.unit_id}
         if found.stream is not None:
-            flat = found.stream.tokens[0].numpy().reshape(-1)
-            mean = found.stream.embedding[0].numpy()
-            tokens.append({**ids, "stream_fingerprint": stream_fingerprint, "tokens": flat, "mean_embedding": mean})
+            stream = {
+                "stream_fingerprint": self.fingerprint,
+                "tokens": found.stream.tokens[0].numpy().reshape(-1),
+                "mean_embedding": found.stream.embedding[0].numpy(),
+            }
+            self.tokens.append(ids | stream)
         if found.thumb is not None:
-            thumbs.append({**ids, "jpeg": _jpeg(found.thumb)})
-    for line in _gap(unit, gap):
-        quarantined[line] = None
-    dim = model.tower.embed_dim
-    tables = {
-        "clips": pa.Table.from_pylist(clips, schema=clips_schema(dim)),
-        "tokens": pa.Table.from_pylist(tokens, schema=tokens_schema(dim)),
-        "frames": tracks.frames,
-        "agents": tracks.agents,
-        "thumbs": pa.Table.from_pylist(thumbs, schema=THUMBS_SCHEMA),
-    }
-    masked = sum(line.what == "image" for line in quarantined)
-    return UnitRows(unit, tables, tuple(quarantined), len(images), masked)
+            self.thumbs.append(ids | {"jpeg": _jpeg(found.thumb)})
+
+    def close_gap(self) -> None:
+        """One line for neighbouring clips in which the log has nothing at all."""
+        if not self.gap:
+            return
+        first, last = self.gap[0], self.gap[-1]
+        start_s, end_s = ((t - self.unit.log.start_us) / 1e6 for t in (first.start_us, last.end_us))
+        reason = f"expected images or tracks from {start_s:.1f} to {end_s:.1f} s of the log, found neither"
+        self.say("clip", first.clip_id, "nothing_recorded", reason, len(self.gap))
+        self.gap = []
+
+    def done(self, embed_dim: int, *, frames: pa.Table, agents: pa.Table) -> UnitRows:
+        self.close_gap()
+        tables = {
+            "clips": pa.Table.from_pylist(self.clips, schema=clips_schema(embed_dim)),
+            "tokens": pa.Table.from_pylist(self.tokens, schema=tokens_schema(embed_dim)),
+            "frames": frames,
+            "agents": agents,
+            "thumbs": pa.Table.from_pylist(self.thumbs, schema=THUMBS_SCHEMA),
+        }
+        return UnitRows(self.unit, tables, tuple(self.quarantined), len(self.images))
 
 
 def _identity(unit: Unit, clip: Clip) -> dict[str, Any]:
@@ -125,24 +163,6 @@ def _model_columns(found: ClipSignals, stream_fingerprint: str) -> dict[str, Any
         row["embedding"] = found.embedding.astype(np.float32)
         row.update({f"tag_{tag}": float(p) for tag, p in zip(TAGS, found.tags, strict=True)})
     return row
-
-
-def _masked(unit: Unit, found: ClipSignals) -> list[Quarantined]:
-    log = unit.log
-    return [
-        Quarantined(log.log_id, unit.unit_id, "image", log.series[camera].files[i], issue.kind, issue.reason)
-        for (camera, i), issue in found.masked
-    ]
-
-
-def _gap(unit: Unit, clips: list[Clip]) -> list[Quarantined]:
-    """One line for neighbouring clips in which the log has nothing at all."""
-    if not clips:
-        return []
-    start_s, end_s = ((t - unit.log.start_us) / 1e6 for t in (clips[0].start_us, clips[-1].end_us))
-    reason = f"expected images or tracks from {start_s:.1f} to {end_s:.1f} s of the log, found neither"
-    first = clips[0].clip_id
-    return [Quarantined(unit.log.log_id, unit.unit_id, "clip", first, "nothing_recorded", reason, len(clips))]
 
 
 def _unusable(unit: Unit, found: ClipSignals, plan: MiningPlan) -> str:

@@ -1,32 +1,29 @@
 """Mining a root into an index: plan units, skip what is committed, run the rest here, commit together, refresh."""
 
 import copy
-import json
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
 from sceneminer.data.clip import Clip
 from sceneminer.data.errors import DataError
-from sceneminer.data.log import Log
 from sceneminer.data.open import open_logs
 from sceneminer.data.options import LogSet, OpenOptions
 from sceneminer.index.errors import IndexFault
 from sceneminer.index.hardness import refresh_hardness
 from sceneminer.index.quarantine import Quarantine, Quarantined
-from sceneminer.index.schema import EMPTY_UNITS_SCHEMA, LOGS_SCHEMA, UNIT_TABLES
+from sceneminer.index.schema import EMPTY_UNITS_SCHEMA, UNIT_TABLES
 from sceneminer.index.store import Store, writer_lock
 from sceneminer.mine.report import MineReport, report_of
 from sceneminer.mine.rows import UnitRows, mine_unit
+from sceneminer.mine.target import log_rows, open_or_create, require_ours
 from sceneminer.mine.units import MiningPlan, Unit, units_of, without_endless
-from sceneminer.model.fingerprint import head_fingerprint, stream_fingerprint
+from sceneminer.model.fingerprint import stream_fingerprint
 from sceneminer.model.scene_model import SceneModel
 from sceneminer.model.tower import NumericMode
 from sceneminer.model.zoo import TINY, resolve_model
@@ -65,30 +62,20 @@ def mine(
     """
     options, plan, folder = options or OpenOptions(), plan or MiningPlan(), Path(out)
     found = without_endless(open_logs(root, options), plan)
+    require_ours(folder)
     if not found.logs:
-        why = "; ".join(f"{name}: {issue.reason}" for name, issue in found.refused[:5])
-        raise DataError(f"expected at least one usable log under {root}, found none ({why or 'no log at all'})")
+        raise _none_usable(found, root, folder)
     scene_model, source = _load(model, precision, plan)
     fingerprint = stream_fingerprint(scene_model)
     with writer_lock(folder):
-        store = _open_or_create(folder, scene_model, source, fingerprint, plan)
+        store = open_or_create(folder, scene_model, source, fingerprint, plan)
         quarantine = Quarantine(folder)
-        quarantine.replace(
-            [(line.log_id, "") for line in quarantine.lines if line.what == "log"],
-            [*_other_roots(quarantine, found), *_refused(found)],
-        )
+        _name_refused(quarantine, found)
         units = [unit for log in found.logs for unit in units_of(log, plan, stream_fingerprint=fingerprint)]
-        outdated = _outdated(store, units)
-        if retry_quarantined:
-            # Only what this run can mine again: other roots may lie elsewhere today.
-            again = quarantine.units() & {unit.unit_id for unit in units}
-            _forget_units(store, again | outdated.keys())
-            quarantine.replace([(log_id, unit) for unit, log_id in outdated.items()], [])
-        elif outdated:
-            raise IndexFault(_changed(sorted(set(outdated.values()))))
+        _make_way(store, quarantine, units, retry=retry_quarantined)
         committed = store.committed_units()
         store.drop_uncommitted(committed)
-        store.upsert("logs", "log_id", _log_rows(found.logs, Path(root), options))
+        store.upsert("logs", "log_id", log_rows(found.logs, Path(root), options))
         todo = [unit for unit in units if unit.unit_id not in committed]
         watch = _Watch(todo, on_progress)
         run = executor or partial(run_here, on_clip=watch.clip)
@@ -146,47 +133,6 @@ def _load(model: str | Path | SceneModel, precision: NumericMode | None, plan: M
     return loaded, source
 
 
-def _open_or_create(folder: Path, model: SceneModel, source: str, fingerprint: str, plan: MiningPlan) -> Store:
-    mining = {key: value for key, value in asdict(plan).items() if key != "cameras"}
-    if not Store.exists(folder):
-        if folder.exists() and any(p.name not in _OURS and p.suffix != ".lance" for p in folder.iterdir()):
-            raise IndexFault(f"expected an index or an empty folder at {folder}, found other files there")
-        heads = {name: head_fingerprint(head) for name, head in model.heads.items()}
-        described = {
-            "source": source,
-            "space": model.tower.space,
-            "embed_dim": model.tower.embed_dim,
-            "precision": model.config.numeric_mode,
-            "stream_fingerprint": fingerprint,
-        }
-        manifest = {"model": described, "mining": mining, "columns": _provenance(heads)}
-        return Store.create(folder, embed_dim=model.tower.embed_dim, manifest=manifest)
-    store = Store.open(folder)
-    manifest = store.manifest()
-    if manifest["model"]["stream_fingerprint"] != fingerprint:
-        raise IndexFault(
-            f"expected the stream this index was made with, {manifest['model']['stream_fingerprint'][:12]} of "
-            f"{manifest['model']['source']}; found {fingerprint[:12]} of {source}: mine into another folder"
-        )
-    if manifest["mining"] != mining:
-        raise IndexFault(f"expected the plan this index was made with, {manifest['mining']}; found {mining}")
-    return store
-
-
-_OURS = frozenset({".writer.lock", "quarantine.jsonl"})
-
-
-def _provenance(heads: dict[str, str]) -> dict[str, str]:
-    return {
-        "embedding": f"head embedding {heads['embedding'][:12]}",
-        "tag_*": f"head tags {heads['tags'][:12]}",
-        "label_tag_*": "rules on annotations, map, ego motion and description (sceneminer tags --explain)",
-        "risk_tracks": "physics on given tracks",
-        "risk_camera": "null: no risk head has been trained",
-        "ambiguity": "null: no forecast head has been trained",
-    }
-
-
 def _commit_all(
     results: Iterator[UnitRows],
     store: Store,
@@ -230,6 +176,29 @@ def _commit(store: Store, quarantine: Quarantine, units: list[UnitRows]) -> None
     store.append("clips", pa.concat_tables([rows.tables["clips"] for rows in units]))
 
 
+def _none_usable(found: LogSet, root: Path | str, folder: Path) -> DataError:
+    """What to raise where no log can be used; each is named in the quarantine all the same."""
+    why = "; ".join(f"{name}: {issue.reason}" for name, issue in found.refused[:5]) or "no log at all"
+    if found.refused:
+        with writer_lock(folder):
+            _name_refused(Quarantine(folder), found)
+        why += f"; all are named in {folder / 'quarantine.jsonl'}"
+    return DataError(f"expected at least one usable log under {root}, found none ({why})")
+
+
+def _make_way(store: Store, quarantine: Quarantine, units: list[Unit], *, retry: bool) -> None:
+    """Remove what is to be mined anew. IndexFault where a log has changed and nobody said to replace it."""
+    outdated, ids = _outdated(store, units), {unit.unit_id for unit in units}
+    if outdated and not retry:
+        raise IndexFault(_changed(sorted(set(outdated.values()))))
+    # Only what this run can mine again: other roots may lie elsewhere today.
+    _forget_units(store, outdated.keys() | (quarantine.units() & ids if retry else set()))
+    # Units that are no more, also those that a run cut short at this point has left named.
+    logs = {unit.log.log_id for unit in units}
+    gone = [line for line in quarantine.lines if line.unit_id and line.log_id in logs and line.unit_id not in ids]
+    quarantine.replace([(line.log_id, line.unit_id) for line in gone], [])
+
+
 def _outdated(store: Store, units: list[Unit]) -> dict[str, str]:
     """Units in the index, with their log, of logs that have since been given other cameras or times."""
     logs, ids = {unit.log.log_id for unit in units}, {unit.unit_id for unit in units}
@@ -250,42 +219,13 @@ def _forget_units(store: Store, units: set[str]) -> None:
             store.delete(name, f"unit_id = '{unit}'")
 
 
-def _refused(found: LogSet) -> list[Quarantined]:
-    return [
+def _name_refused(quarantine: Quarantine, found: LogSet) -> None:
+    """Say which logs were refused. Refusals of earlier roots stand; those of logs that open now do not."""
+    names = {log.name for log in found.logs} | {name for name, _ in found.refused}
+    before = [line for line in quarantine.lines if line.what == "log" and not line.unit_id]
+    now = [
         Quarantined(issue.subject or name, "", "log", name, issue.kind, issue.reason) for name, issue in found.refused
     ]
-
-
-def _other_roots(quarantine: Quarantine, found: LogSet) -> list[Quarantined]:
-    """Refusals of earlier roots stand; those of logs that open now do not."""
-    names = {log.name for log in found.logs} | {name for name, _ in found.refused}
-    return [line for line in quarantine.lines if line.what == "log" and line.subject not in names]
-
-
-def _log_rows(logs: tuple[Log, ...], root: Path, options: OpenOptions) -> pa.Table:
-    rows: list[dict[str, Any]] = []
-    for log in logs:
-        told = {k: str(v) if isinstance(v, os.PathLike) else v for k, v in asdict(options).items() if k != "logs"}
-        rows.append(
-            {
-                "log_id": log.log_id,
-                "name": log.name,
-                "dataset": log.dataset,
-                "split": log.split,
-                "location": log.location,
-                "description": log.description,
-                "licence": log.licence,
-                "start_us": log.start_us,
-                "end_us": log.end_us,
-                "cameras": list(log.cameras()),
-                "rig_source": log.rig.source,
-                "has_poses": log.has_poses,
-                "has_tracks": log.has_tracks,
-                "has_map": log.has_map,
-                "root": str(root.resolve()),
-                "adapter": log.dataset,
-                "options": json.dumps(told, sort_keys=True),
-                "issues": json.dumps([asdict(issue) for issue in log.issues], sort_keys=True),
-            }
-        )
-    return pa.Table.from_pylist(rows, schema=LOGS_SCHEMA)
+    quarantine.replace(
+        [(line.log_id, "") for line in before], [*(line for line in before if line.subject not in names), *now]
+    )

@@ -1,6 +1,6 @@
 """What is known without a model: ego motion, risk from given tracks, tags by rule."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -8,6 +8,7 @@ import pyarrow as pa
 from jaxtyping import Float
 from numpy import ndarray
 
+from sceneminer.data.errors import Issue, MediaError
 from sceneminer.data.log import Log
 from sceneminer.data.track import Track, states_at
 from sceneminer.geometry.pose import wrap_angle, yaw_of
@@ -29,10 +30,12 @@ class TrackSignals:
     clips: tuple[dict[str, Any], ...]
     frames: pa.Table
     agents: pa.Table
+    unusable_map: Issue | None = None
+    """Why the log's map was left out, so that tags by rule were made without it."""
 
 
 def track_signals(unit: Unit) -> TrackSignals:
-    """Everything about a unit that needs no image."""
+    """Everything about a unit that needs no image. DataError where its tables turn out to be unusable."""
     log = unit.log
     end_us = max(unit.clips[-1].end_us, min(unit.end_us, log.end_us + 1))
     first = -(-(unit.start_us - log.start_us) // RISK_STEP_US)
@@ -44,7 +47,7 @@ def track_signals(unit: Unit) -> TrackSignals:
     if log.has_tracks and log.has_poses:
         risk = measure(states_at(tracks, times), ego_states(log, times))
     speed, distance = _ego_motion(log, times)
-    tags = label_tags(log, unit.clips)
+    tags, unusable_map = _label_tags(unit)
     clips = []
     for clip, labels in zip(unit.clips, tags, strict=True):
         inside = (times >= clip.start_us) & (times <= clip.end_us)
@@ -54,7 +57,18 @@ def track_signals(unit: Unit) -> TrackSignals:
         if risk is not None:
             row.update(_explained(risk, clip.start_us, clip.end_us))
         clips.append(row)
-    return TrackSignals(tuple(clips), _frame_rows(unit, times, speed, risk), _agent_rows(unit, tracks))
+    frames, agents = _frame_rows(unit, times, speed, risk), _agent_rows(unit, tracks)
+    return TrackSignals(tuple(clips), frames, agents, unusable_map)
+
+
+def _label_tags(unit: Unit) -> tuple[list[dict[str, bool | None]], Issue | None]:
+    """Tags by rule; without the map where it cannot be used."""
+    try:
+        return label_tags(unit.log, unit.clips), None
+    except MediaError as error:
+        if not unit.log.has_map:
+            raise
+        return label_tags(replace(unit.log, has_map=False), unit.clips), error.issue
 
 
 def _explained(risk: RiskFrames, start_us: int, end_us: int) -> dict[str, Any]:
