@@ -1,6 +1,7 @@
 """The recipe of sceneminer-tiny: what is true of what, what the loss wants, and that it trains, resumes and ships."""
 
 import json
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -58,9 +59,9 @@ def slow_contrast(logits, true, unknown):
             known = [k for k in range(len(s)) if not h[k]]
             good = [k for k in known if r[k]]
             if good and len(good) < len(known):
-                total = sum(s[k].exp() for k in known)
-                rows.append(-sum((s[k].exp() / total).log() for k in good) / len(good))
-        ways.append(sum(rows) / len(rows) if rows else logits.sum() * 0)
+                total, told = sum(s[k].exp() for k in known), math.log(len(known) / len(good))
+                rows.append((told, -sum((s[k].exp() / total).log() for k in good) / len(good)))
+        ways.append(sum(w * row for w, row in rows) / sum(w for w, _ in rows) if rows else logits.sum() * 0)
     return 0.5 * (ways[0] + ways[1])
 
 
@@ -159,13 +160,14 @@ def test_texts_know_the_clips_of_earlier_steps():
         kept = score[:10].exp()
         right = torch.cat([own, past[:6]])
         if right.any() and not right.all():
-            rows.append(-(kept / kept.sum()).log()[right].mean())
-    back = 2 * contrast(logits[:, :4], true) - sum(_rows(logits[:, :4], true)) / len(_rows(logits[:, :4], true))
-    assert torch.allclose(both, 0.5 * (sum(rows) / len(rows) + back))
-
-
-def _rows(logits, true):
-    return [-(s.softmax(0)).log()[t].mean() for s, t in zip(logits, true, strict=True) if t.any() and not t.all()]
+            told = math.log(len(right) / int(right.sum()))
+            rows.append((told, -(kept / kept.sum()).log()[right].mean()))
+    forth = sum(told * row for told, row in rows) / sum(told for told, _ in rows)
+    # Backwards nothing changes: a clip is compared with this step's texts alone.
+    only_back = torch.where(true.any(0) & ~true.all(0), 1.0, 0.0)
+    told = torch.log(len(true) / true.sum(0).clamp(min=1)) * only_back
+    columns = -(logits[:, :4].log_softmax(0) * true).sum(0) / true.sum(0).clamp(min=1)
+    assert torch.allclose(both, 0.5 * (forth + (told * columns).sum() / told.sum()))
 
 
 def test_texts_vary_and_repeat_with_their_generator():

@@ -16,7 +16,8 @@ def contrast(
 ) -> Float[Tensor, ""]:
     """Mean of both directions: each row's and each column's true entries against all of its known ones.
 
-    Rows and columns without a true entry, or without a false one, say nothing. Zero where none says anything.
+    A row or column counts by what it tells, log(known / true): "a street" fits most clips and tells little of any.
+    Without a true entry, or without a false one, it tells nothing. Zero where none tells anything.
     """
     known = torch.ones_like(true) if unknown is None else ~unknown
     return 0.5 * (_one_way(logits, true & known, known) + _one_way(logits.T, (true & known).T, known.T))
@@ -28,7 +29,8 @@ def _one_way(logits: Float[Tensor, "a b"], true: Bool[Tensor, "a b"], known: Boo
     right = true[tells]
     log_share = scores - torch.logsumexp(scores, 1, keepdim=True)
     per_row = -log_share.masked_fill(~right, 0.0).sum(1) / right.sum(1)
-    return per_row.sum() / tells.sum().clamp(min=1)
+    told = torch.log(known[tells].sum(1) / right.sum(1))
+    return (told * per_row).sum() / told.sum().clamp(min=1e-6)
 
 
 def contrast_with_memory(
