@@ -27,12 +27,12 @@ from sceneminer.recipes.tiny_union import carries_over, clip_truth, union_scene
 class BatchPlan:
     """How much of everything a step sees."""
 
-    moments: int = 10
+    moments: int = 5
     views_told: int = 2
     """Of each moment, so many of its six images get a caption of their own."""
     clip_texts: int = 3
     """Captions of each moment from all its images together; the last one from ego's two seconds around it."""
-    objects: int = 40
+    objects: int = 20
     least_box_px: int = 12
     """Objects with smaller boxes have no patch to speak of."""
 

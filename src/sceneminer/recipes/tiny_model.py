@@ -22,7 +22,7 @@ class Shape:
     """Sizes of both towers."""
 
     image_px: int = 128
-    patch_px: int = 16
+    patch_px: int = 8
     vision_width: int = 256
     vision_layers: int = 5
     vision_heads: int = 4
