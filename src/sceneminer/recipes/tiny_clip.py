@@ -48,7 +48,7 @@ class TinyRecipe:
     shards: ShardPlan = field(default_factory=lambda: ShardPlan("train"))
     towns: int = 168
     batch: BatchPlan = field(default_factory=BatchPlan)
-    loop: Loop = field(default_factory=lambda: Loop(steps=4800, decay_steps=3000, rate=2e-3, muon_rate=0.02))
+    loop: Loop = field(default_factory=lambda: Loop(steps=4800, decay_steps=3500, rate=2e-3, muon_rate=0.02))
     keep: float = 0.3
     """Share of patches computed until the last ``whole_steps``."""
     whole_steps: int = 250
