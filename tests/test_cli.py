@@ -95,7 +95,7 @@ def test_hits_as_json_and_as_a_table_that_a_pipe_can_read(mined):
     [
         (("mine", "{tmp}/none", "--out", "{tmp}/out"), "none"),
         (("mine", "{root}", "--out", "{tmp}/out", "--model", "{tmp}/none"), "none"),
-        (("mine", "{root}", "--out", "{tmp}/file", "--model", "{model}"), "expected a folder to write to"),
+        (("mine", "{root}", "--out", "{tmp}/file", "--model", "{model}"), "expected an index or an empty folder"),
         (("mine", "{root}", "--out", "{index}", "--model", "{model}", "--stride", "0.5s"), "plan"),
         (("mine", "{root}", "--out", "{index}", "--model", "{model}", "--precision", "bf16"), "stream"),
         (("mine", "{root}", "--out", "{tmp}/out", "--cameras", "CAM_TOP"), "CAM_TOP"),

@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from make_mined_log import make_model
 
+from sceneminer.data.open import open_logs
 from sceneminer.index import quarantine
 from sceneminer.index.store import Store
 from sceneminer.mine import run
@@ -91,6 +92,8 @@ def main(tower: Path, roots: list[Path], out: Path, every: int) -> None:
         threading.Timer(after_s, lambda: os.kill(os.getpid(), signal.SIGKILL)).start()
         mine_all(folder)
 
+    for root in roots:  # tables are cached the first time a root is opened; those writes are not mining's
+        open_logs(root)
     assert in_child(whole) == 0
     writes = len((out / "writes.txt").read_text().splitlines())
     points = {str(k): lambda f, k=k: killed(f, k) for k in range(0, writes, every)}

@@ -102,21 +102,20 @@ def test_killed_while_retrying_it_loses_nothing(tmp_path, model, roots, monkeypa
 
 def test_ctrl_c_ends_with_130_and_the_same_command_continues(tmp_path, tower_folder):
     root, index = tmp_path / "root", tmp_path / "index"
-    for name in "abcd":
+    for name in "abcdefgh":
         make_log(root, name * 3, {"front": times_us(10, 4)}, poses=False)
     command = [sys.executable, "-m", "sceneminer", "mine", root, "--out", index, "--model", tower_folder]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
         while not (index / "logs.lance" / "_transactions").exists() and process.poll() is None:
             time.sleep(0.01)
-        time.sleep(0.3)
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=120)
     assert process.returncode == 130
     assert said.splitlines(keepends=True)[-1:] == ["interrupted; run the same command again to continue\n"], said
     assert subprocess.run(command, capture_output=True, env=environment).returncode == 0
     clips = content(index)["clips"]
-    assert len(clips) == 4 * 9 == len({row["clip_id"] for row in clips})
+    assert len(clips) == 8 * 9 == len({row["clip_id"] for row in clips})
 
 
 def test_progress_moves_clip_by_clip(tmp_path, tower_folder):
