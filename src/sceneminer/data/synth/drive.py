@@ -11,13 +11,14 @@ from sceneminer.data.synth.environment import draw_environment
 from sceneminer.data.synth.events import ordinary_events, staged_event
 from sceneminer.data.synth.scene import EGO_LEAD_S, TICK_S, Actor, Drive, Environment, Event, Town
 from sceneminer.data.synth.traffic_act import Act
+from sceneminer.data.synth.traffic_ego import WARM_S
 from sceneminer.data.synth.traffic_mood import Mood, draw_mood
 from sceneminer.data.synth.traffic_net import RoadNet, build_road_net
 from sceneminer.data.synth.traffic_overlap import drop_walkers, touching_pairs
 from sceneminer.data.synth.traffic_record import EGO_AXLE_M, Cast, Recording, ego_rows, make_actors
 from sceneminer.data.synth.traffic_script import KINDS, Script, stage
 from sceneminer.data.synth.traffic_spawn import EGO_LOOK
-from sceneminer.data.synth.traffic_world import WARM_S, World, make_world, step_world
+from sceneminer.data.synth.traffic_world import World, make_world, step_world
 
 SCRIPT_SHARE = 0.8
 """Share of Drives for which a risky event is looked for."""

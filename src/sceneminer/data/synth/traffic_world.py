@@ -19,12 +19,13 @@ from sceneminer.data.synth.pedestrians import (
     walker_bodies,
 )
 from sceneminer.data.synth.scene import TICK_S, Signal
+from sceneminer.data.synth.traffic_ego import WARM_S, choose_ego
 from sceneminer.data.synth.traffic_lanes import consider_lane_changes
 from sceneminer.data.synth.traffic_mood import Mood
 from sceneminer.data.synth.traffic_net import RoadNet, lane_zebras, without_blockages
 from sceneminer.data.synth.traffic_path import STEP_M, TICKS_PER_PLAN, build_path
 from sceneminer.data.synth.traffic_rules import stops_ahead
-from sceneminer.data.synth.traffic_spawn import EGO_LOOK, choose_ego, draw_jaywalkers, draw_traffic, draw_walkers
+from sceneminer.data.synth.traffic_spawn import EGO_LOOK, draw_jaywalkers, draw_traffic, draw_walkers
 from sceneminer.data.synth.traffic_static import (
     Ground,
     Still,
@@ -44,8 +45,6 @@ from sceneminer.data.synth.vehicles import (
     plan_step,
     wake_and_leave,
 )
-
-WARM_S = 8.0
 
 
 @dataclass
@@ -86,9 +85,9 @@ def make_world(
     extras = extras or Extras()
     net, town = without_blockages(roads), roads.town
     seconds = WARM_S + duration_s + 2.0
-    route, start_m, driver = choose_ego(net, mood, rng, length_m=16.0 * seconds)
     ground = Ground(town)
     set_up_works(net, ground, rng)
+    route, start_m, driver = choose_ego(net, mood, rng, seconds=seconds)
     way = build_path(net, route, driver).xy[::20]
     place_obstructions(net, route[:8], mood, ground, rng)
     for item in extras.things:
