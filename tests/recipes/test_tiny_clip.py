@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+
 from sceneminer.data.errors import DataError
 from sceneminer.data.synth.facts import SceneFacts, Sight
 from sceneminer.model.text import load_tokenizer

@@ -5,10 +5,11 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
+
 from sceneminer.model.errors import CheckpointError
 from sceneminer.train.loop import METRICS_FILE, Loop, run_loop, share_at
 from sceneminer.train.state import STATE_FILE
-from torch import nn
 
 LOOP = Loop(steps=40, warmup_steps=4, decay_steps=10, rate=0.05, save_every=7, log_every=10)
 

@@ -14,10 +14,10 @@ from sceneminer.export.report_style import CSS
 from sceneminer.export.words import SHOWN_FROM, tag_words
 from sceneminer.index.hardness import WEIGHTS
 from sceneminer.index.manage import IndexInfo, index_info
+from sceneminer.index.quarantine import Quarantine
 from sceneminer.index.search import Hit, Index
 from sceneminer.index.where import quote
 from sceneminer.labels.prompts import TAGS
-from sceneminer.index.quarantine import Quarantine
 
 _NAMED = 40
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"

@@ -176,7 +176,8 @@ def staged_event(act: Act, world: World, recording: Recording, cast: Cast) -> Ev
     actor_id = (cast.person if group == "person" else cast.vehicle).get(index)
     if actor_id is None:
         return None
-    rows = slice(round((act.cued_s + EGO_LEAD_S) / TICK_S), round((min(act.cued_s + 8.0, end_s) + EGO_LEAD_S) / TICK_S))
+    until_s = min(act.cued_s + max(8.0, act.script.blind_s + 3.0), end_s)
+    rows = slice(round((act.cued_s + EGO_LEAD_S) / TICK_S), round((until_s + EGO_LEAD_S) / TICK_S))
     where = recording.foot[rows, index, :2] if group == "person" else recording.pose[rows, index, :2]
     if group == "vehicle" and not recording.active[rows, index].any():
         return None

@@ -1,4 +1,4 @@
-"""Ego's way: routes are drawn at random, and the one that suits the trip is taken, as empty roads would let one drive it.
+"""Ego's way: of routes drawn at random, the one that suits the trip as empty roads would let one drive it.
 
 Looking at lengths alone does not do: half of the time in town is spent before red lights, and a fast trip is one that
 meets green ones.
@@ -23,7 +23,9 @@ CANDIDATES = 32
 WARM_S = 8.0
 """Traffic runs for so long before anything is recorded."""
 LOOK_S = 0.25
-FAST_MPS = 12.5
+LATE_S = (0.0, 3.0)
+"""A way should do also where others hold ego up for so long before it comes to a light."""
+FAST_MPS, FLOWS_MPS = 12.5, 5.0
 LOT_NEAR_M = 10.0
 JUNCTION_AHEAD_M = 4.0
 JUNCTIONS = 20.0
@@ -58,22 +60,28 @@ def choose_ego(
         speed_factor=float(rng.uniform(1.0, 1.14) if fast else rng.uniform(0.9, 1.08)),
     )
     turns = {"left": mood.turn_left, "right": mood.turn_right, "straight": 1.0}
-    start_m = 6.0 + float(rng.uniform(0.0, 8.0))
     plain = [k for k, lane in net.lanes.items() if lane.intersection is None and lane_length(net, k) > 25.0]
     plain = [k for k in plain if not blocked(net, k, 10.0)]
-    best: tuple[float, list[int]] | None = None
-    for _ in range(CANDIDATES):
-        route = draw_route(net, plain[int(rng.integers(len(plain)))], 18.0 * seconds, rng, turns=turns)
-        outlook = foresee(net, build_path(net, route, driver), driver, start_m=start_m, seconds=seconds)
-        score = _score(net, route, outlook, mood) + float(rng.normal(0.0, 0.6)) - 1e3 * outlook.leaves
+    best: tuple[float, list[int], float] | None = None
+    for _ in range(CANDIDATES * (5 if fast else 1)):
+        first = plain[int(rng.integers(len(plain)))]
+        start_m = 6.0 + float(rng.uniform(0.0, max(8.0, 0.5 * lane_length(net, first)) if fast else 8.0))
+        route = draw_route(net, first, 18.0 * seconds, rng, turns=turns)
+        path = build_path(net, route, driver)
+        score = float(rng.normal(0.0, 0.6))
+        for late_s in LATE_S:
+            look = foresee(net, path, driver, start_m=start_m, seconds=seconds, late_s=late_s)
+            score += (_score(net, route, look, mood) - 1e3 * look.leaves) / len(LATE_S)
         if best is None or score > best[0]:
-            best = (score, route)
+            best = (score, route, start_m)
     assert best is not None
-    return best[1], start_m, driver
+    return best[1], best[2], driver
 
 
-def foresee(net: RoadNet, path: Path, driver: Driver, *, start_m: float, seconds: float) -> Outlook:
-    """Drive a path with nobody else on the road, minding limits, bends, traffic lights and stop signs."""
+def foresee(
+    net: RoadNet, path: Path, driver: Driver, *, start_m: float, seconds: float, late_s: float = 0.0
+) -> Outlook:
+    """Drive a path with nobody else on the road, minding limits, bends, stop signs and, ``late_s`` late, lights."""
     s, v, stood, k, leaves = start_m, 0.7 * float(path.cap_mps[int(start_m / STEP_M)]), 0.0, 0, False
     rows: list[tuple[float, float]] = []
     for time_s in np.arange(-WARM_S - EGO_LEAD_S, seconds - WARM_S - EGO_LEAD_S, LOOK_S):
@@ -84,7 +92,7 @@ def foresee(net: RoadNet, path: Path, driver: Driver, *, start_m: float, seconds
         if k < len(path.gates):
             room = path.gates[k].stop_m - front
             stood += LOOK_S if room < 1.5 and v < 0.5 else 0.0
-            if _held(net, path.gates[k], room, v, float(time_s), stood):
+            if _held(net, path.gates[k], room, v, float(time_s) + late_s, stood):
                 top = min(top, float(np.sqrt(2.0 * COMFORT_BRAKE * max(room, 0.0))))
         v = max(v + LOOK_S * max(float(idm_free(v, top, driver.accel_mps2)), -4.0), 0.0)
         s += LOOK_S * v
@@ -117,13 +125,13 @@ def _score(net: RoadNet, route: list[int], look: Outlook, mood: Mood) -> float:
     if not len(look.lane):
         return -1e3
     lanes = [net.lanes[k] for k in route]
-    score = -JUNCTIONS * float(np.mean(look.junction))
+    score = 0.5 * float(np.mean(look.speed_mps)) - JUNCTIONS * float(np.mean(look.junction))
     wide = np.array([k for k, lane in net.lanes.items() if lane.left is not None or lane.right is not None])
-    on_wide = float(np.mean(np.isin(look.lane, wide)))
+    on_wide = float(np.mean(np.isin(look.lane, wide) & (look.speed_mps > (FLOWS_MPS if mood.trip == "wide" else 0.0))))
     if mood.trip == "fast":
-        return score + 60.0 * float(np.mean(look.speed_mps > FAST_MPS)) + 0.5 * float(np.mean(look.speed_mps))
+        return score + 60.0 * float(np.mean(look.speed_mps > FAST_MPS))
     if mood.trip == "wide":
-        return score + 16.0 * on_wide + 0.8 * float(np.mean(look.speed_mps))
+        return score + 24.0 * on_wide
     if mood.trip == "rush":
         return score + 4.0 * on_wide + 0.6 * float(np.mean([net.lanes[k].speed_limit_mps for k in look.lane.tolist()]))
     if mood.trip == "turns":

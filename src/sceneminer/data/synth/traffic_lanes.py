@@ -11,7 +11,8 @@ SAFE_BRAKE = 2.0
 CHANGE_S = 2.7
 """Lane changes on city streets take 3 to 5 s, from first to last touch of steering; blocks are short here."""
 SHORTER_M = 10.0
-"""Ego's way must not get shorter than this by a change, or it would end before the recording does."""
+ROOM_MPS = 15.0
+"""Ego wants so much of a way before it for each second that is still to come; few trips are faster on the whole."""
 _GAIN = 0.35
 _BLOCKED_M = 75.0
 """So far ahead drivers mind what stands in their lane."""
@@ -19,8 +20,11 @@ _ESCAPE = 0.8
 """What a free lane is worth to whoever sees the present one blocked, in m/s²."""
 
 
-def consider_lane_changes(fleet: Fleet, plan: int, time_s: float, *, pushy: float) -> None:
-    """Let some of the vehicles think about changing lanes; each does so about once a second, ego more often."""
+def consider_lane_changes(fleet: Fleet, plan: int, time_s: float, *, pushy: float, until_s: float) -> None:
+    """Let some of the vehicles think about changing lanes; each does so about once a second, ego more often.
+
+    ``until_s`` is when nothing is recorded any more: until then ego must not come to where its way leaves the town.
+    """
     for i in np.flatnonzero(fleet.active).tolist():
         if (
             (i + plan) % (4 if i == 0 else 10)
@@ -34,7 +38,8 @@ def consider_lane_changes(fleet: Fleet, plan: int, time_s: float, *, pushy: floa
         lane = fleet.net.lanes[fleet.lane_now(i)]
         for side, target in ((1, lane.left), (-1, lane.right)):
             if target is not None and _wants(fleet, i, target, pushy if i == 0 else 0.2):
-                change_lane(fleet, i, target, side, time_s)
+                need_m = ROOM_MPS * (until_s - time_s) if i == 0 else 0.0
+                change_lane(fleet, i, target, side, time_s, need_m=need_m)
                 break
 
 
@@ -97,14 +102,26 @@ def neighbours(fleet: Fleet, i: int, lane_id: int, along_m: float) -> tuple[floa
     return ahead, ahead_v, behind, behind_v
 
 
-def change_lane(fleet: Fleet, i: int, target: int, side: int, time_s: float, *, over_m: float | None = None) -> None:
-    """Put a vehicle on a path that moves over to the lane beside it; ego stays where that would lead out of town."""
+def change_lane(
+    fleet: Fleet,
+    i: int,
+    target: int,
+    side: int,
+    time_s: float,
+    *,
+    over_m: float | None = None,
+    need_m: float = 0.0,
+) -> None:
+    """Put a vehicle on a path that moves over to the lane beside it.
+
+    It stays where it is if that path were shorter than ``need_m`` and than the present one: lanes lead out of town.
+    """
     net, driver, v = fleet.net, fleet.drivers[i], float(fleet.v[i])
     rng = np.random.default_rng([i, round(1000 * abs(time_s)), target])
     remaining = fleet.paths[i].length_m - float(fleet.s[i])
     along = float(to_lane(net, target, fleet.pose[i : i + 1, :2])[0][0])
     route = route_beside(net, fleet.paths[i], float(fleet.s[i]), target, max(remaining, 60.0) + along, rng)
-    if i == 0 and sum(lane_length(net, k) for k in route) - along < remaining - SHORTER_M:
+    if sum(lane_length(net, k) for k in route) - along < min(remaining - SHORTER_M, need_m):
         return
     new = build_path(net, route, driver, half_width_m=float(fleet.size[i, 1]) / 2)
     at = float(fleet.s[i] + fleet.half_base[i]) + STEP_M

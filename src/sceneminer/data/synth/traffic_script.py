@@ -23,8 +23,13 @@ from sceneminer.data.synth.traffic_world import Extras, World
 from sceneminer.data.synth.vehicles import Start
 
 EGO_HALF_M, EGO_HALF_LENGTH_M = 0.865, 2.042
+CLEAR_WAY_M = 2.4
+OPEN_M = 7.0
+"""From junctions and crossings; more would leave nothing of the short blocks of narrow towns."""
 LONGEST_GLANCE_S = 2.6
 """Glances off the road of more than 2 s are what crashes are made of (Klauer et al. 2006); few last longer."""
+FARTHEST_M = {"jaywalk": 8.2, "near_miss": 8.2}
+"""From ego's middle to the kerb where somebody comes from, at most; less where something hides them there."""
 KINDS = (
     "step_out",
     "jaywalk",
@@ -95,7 +100,7 @@ def stage(kind: str, world: World, run: Recording, rng: np.random.Generator, *, 
         return _stage_cut_in(world, run, moments, rng, ease)
     if kind == "hard_brake":
         return _stage_hard_brake(run, moments, rng, ease)
-    return _stage_cross(kind, world, moments, rng, ease)
+    return _stage_cross(kind, world, run, moments, rng, ease)
 
 
 def _moments(world: World, run: Recording) -> list[Moment]:
@@ -117,8 +122,8 @@ def _open_street(world: World, m: Moment, low: float, high: float) -> bool:
     """Whether ego drives freely on a stretch without junctions, crossings or works nearby."""
     net = world.net
     lane, length = net.lanes[m.lane], lane_length(net, m.lane)
-    clear = lane.intersection is None and 9.0 < m.lane_s < length - 9.0 and lane.width_m < 5.0
-    zebra = any(abs(m.lane_s - (z.start_m + z.end_m) / 2) < 9.0 for z in lane_zebras(net, m.lane))
+    clear = lane.intersection is None and OPEN_M < m.lane_s < length - OPEN_M and lane.width_m < 5.0
+    zebra = any(abs(m.lane_s - (z.start_m + z.end_m) / 2) < OPEN_M for z in lane_zebras(net, m.lane))
     works = any(b.start_m - 14.0 < m.lane_s < b.end_m + 14.0 for b in net.blockages.get(m.lane, []))
     return clear and not zebra and not works and low < m.speed_mps < high
 
@@ -132,7 +137,7 @@ def _stage_beside(
     rng.shuffle(fit)  # type: ignore[arg-type]
     for m in fit[:16]:
         right = kerb_distance(world.net, m.xy, _left(m.yaw) * -1.0)
-        if right > 6.2:  # somebody from so far off would be seen for long
+        if right > FARTHEST_M.get(kind, 6.2):  # somebody from so far off would be seen for long
             continue
         if kind == "door_side_cyclist":
             script = _door_side(world, m, rng, ease)
@@ -222,7 +227,7 @@ def _door_side(world: World, m: Moment, rng: np.random.Generator, ease: float) -
     net = world.net
     length = lane_length(net, m.lane)
     speed, edge = float(rng.uniform(2.6, 3.8)), 0.5 * net.lanes[m.lane].width_m - 0.2
-    back = min(m.lane_s - 4.0, 34.0)
+    back = min(m.lane_s - 4.0, speed * float(rng.uniform(4.0, 6.5)))
     if back < 9.0 or length - m.lane_s < 16.0:
         return None
     stations = np.arange(m.lane_s - back, min(m.lane_s + 34.0, length - 3.0), 1.0)
@@ -286,9 +291,10 @@ def _stage_pull_out(world: World, moments: list[Moment], rng: np.random.Generato
     fit = [m for m in moments if _open_street(world, m, 6.0, 13.5)]
     rng.shuffle(fit)  # type: ignore[arg-type]
     net = world.net
-    for m in fit[:6]:
+    fit = [m for m in fit if lane_length(net, m.lane) - m.lane_s > 26.0]
+    for m in fit[:16]:
         right = kerb_distance(net, m.xy, _left(m.yaw) * -1.0)
-        if right < 3.3 or right > 6.2 or lane_length(net, m.lane) - m.lane_s < 32.0:
+        if right < 3.3 or right > 6.2:
             continue
         look, driver = draw_look("vehicle.car", rng, style="hatchback"), draw_driver(rng)
         driver = replace(driver, offset_m=0.0, accel_mps2=2.2)
@@ -306,10 +312,11 @@ def _stage_pull_out(world: World, moments: list[Moment], rng: np.random.Generato
         moved = replace(moved, gates=path.gates, marks=path.marks, cap_mps=speed_caps(net, moved, driver))
         start = Start("vehicle.car", look, driver, moved, m.lane_s, 0.0, False, role="cut_in", absent=True)
         clear = ((moved.xy[max(0, int((m.lane_s - 4.0) / STEP_M)) : int((m.lane_s + 14.0) / STEP_M)], 1.4),)
-        v = m.speed_mps
-        cue, _ = m.way.before(m.time_s, v * float(rng.uniform(1.3, 2.1) + 0.5 * ease) + 3.0)
+        blind, must = float(rng.uniform(0.5, 0.9)), float(rng.uniform(3.6, 5.4) - 1.6 * ease)
+        v = m.speed_mps  # ego sees it that late, and then must brake that hard
+        cue, _ = m.way.before(m.time_s, v * blind + max(v - 1.5, 0.0) ** 2 / (2 * must) + 4.5 + 2.0 * ease)
         if cue > 0.6:
-            return Script("cut_in", m.time_s, m.xy, Extras((start,), (), (), clear), cue_s=cue, blind_s=1.5)
+            return Script("cut_in", m.time_s, m.xy, Extras((start,), (), (), clear), cue_s=cue, blind_s=blind)
     return None
 
 
@@ -337,7 +344,7 @@ def _stage_hard_brake(run: Recording, moments: list[Moment], rng: np.random.Gene
 
 
 def _stage_cross(
-    kind: str, world: World, moments: list[Moment], rng: np.random.Generator, ease: float
+    kind: str, world: World, run: Recording, moments: list[Moment], rng: np.random.Generator, ease: float
 ) -> Script | None:
     """Somebody crosses ego's way in an intersection without having the right to."""
     net = world.net
@@ -359,7 +366,7 @@ def _stage_cross(
             fits = (lane.turn == "left" and turn < -0.7) if kind == "oncoming_left_turn" else abs(turn) < 0.5
             if not fits or (kind == "run_red" and lane.turn != "straight"):
                 continue
-            script = _crosser(kind, world, m, other, spans[1][0], rng, ease)
+            script = _crosser(kind, world, run, m, other, spans[1][0], rng, ease)
             if script is not None:
                 return script
     return None
@@ -372,7 +379,14 @@ def _slowest(m: Moment, seconds: float) -> float:
 
 
 def _crosser(
-    kind: str, world: World, m: Moment, other: int, meet_m: float, rng: np.random.Generator, ease: float
+    kind: str,
+    world: World,
+    run: Recording,
+    m: Moment,
+    other: int,
+    meet_m: float,
+    rng: np.random.Generator,
+    ease: float,
 ) -> Script | None:
     """A car that appears up its street and reaches the meeting point about when ego does."""
     net = world.net
@@ -398,6 +412,17 @@ def _crosser(
     start = Start("vehicle.car", look, driver, path, s, float(caps[int(s / STEP_M)]), False, role=kind, absent=True)
     late = float(rng.uniform(-0.9, -0.2)) if rng.random() < 0.5 else float(rng.uniform(0.3, 1.0))
     wake = m.time_s - t + late * (1.0 + 0.8 * ease)
-    if wake < -6.0:
+    way = path.xy[max(int((s - 8.0) / STEP_M), 0) : int(meet / STEP_M) : 3]
+    if wake < 0.6 or not _is_empty(run, way, wake, m.time_s):
         return None
     return Script(kind, m.time_s, m.xy, Extras((start,), (), ()), cue_s=wake, blind_s=float(rng.uniform(0.3, 0.6)))
+
+
+def _is_empty(run: Recording, way: Float[ndarray, "n 2"], from_s: float, until_s: float) -> bool:
+    """Whether no vehicle but ego is on a way for a span of the first run: who waits there would be in the way."""
+    for time_s in np.arange(from_s, until_s + 0.25, 0.5):
+        row = round((time_s + EGO_LEAD_S) / TICK_S)
+        others = run.pose[row, 1:, :2][run.active[row, 1:]]
+        if len(others) and np.min(np.hypot(*(others[:, None] - way[None]).transpose(2, 0, 1))) < CLEAR_WAY_M:
+            return False
+    return True

@@ -18,7 +18,7 @@ from sceneminer.data.synth.pedestrians import (
     move_walkers,
     walker_bodies,
 )
-from sceneminer.data.synth.scene import TICK_S, Signal
+from sceneminer.data.synth.scene import EGO_LEAD_S, TICK_S, Signal
 from sceneminer.data.synth.traffic_ego import WARM_S, choose_ego
 from sceneminer.data.synth.traffic_lanes import consider_lane_changes
 from sceneminer.data.synth.traffic_mood import Mood
@@ -59,6 +59,8 @@ class World:
     people: Walkers
     ground: Ground
     still: Bodies
+    until_s: float
+    """When the recording ends."""
     lights: dict[int, tuple[Signal, ...]]
     """Signals of the traffic across each crossing that has them."""
     violators: set[int] = field(default_factory=set)
@@ -109,7 +111,8 @@ def make_world(
     still = _still_bodies(ground)
     pavement = np.array([item.pose[2] > 0.0 for item in ground.items if item.role != "rack"], bool)
     people = make_walkers(town, [*walks, *extras.people], still.box[pavement])
-    return World(net, mood, rng, route, fleet, people, ground, still, lights_over_crossings(roads))
+    until_s = duration_s + EGO_LEAD_S
+    return World(net, mood, rng, route, fleet, people, ground, still, until_s, lights_over_crossings(roads))
 
 
 def _still_bodies(ground: Ground) -> Bodies:
@@ -138,7 +141,7 @@ def step_world(world: World, tick: int, time_s: float) -> None:
         )
         bodies = _together(_reach_on(traffic, world.violators), walker_bodies(people), world.still)
         plan_step(fleet, bodies, stop, time_s)
-        consider_lane_changes(fleet, tick // TICKS_PER_PLAN, time_s, pushy=world.mood.pushy)
+        consider_lane_changes(fleet, tick // TICKS_PER_PLAN, time_s, pushy=world.mood.pushy, until_s=world.until_s)
     move(fleet)
     move_walkers(people, time_s, dt_s=TICK_S)
 
