@@ -11,8 +11,8 @@ SAFE_BRAKE = 2.0
 CHANGE_S = 2.7
 """Lane changes on city streets take 3 to 5 s, from first to last touch of steering; blocks are short here."""
 SHORTER_M = 10.0
-ROOM_MPS = 15.0
-"""Ego wants so much of a way before it for each second that is still to come; few trips are faster on the whole."""
+ROOM_MPS = 12.0
+"""Ego wants so much of a way before it for each second that is still to come; few trips are faster on the whole, lights included."""
 _GAIN = 0.35
 _BLOCKED_M = 75.0
 """So far ahead drivers mind what stands in their lane."""
