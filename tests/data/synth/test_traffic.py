@@ -154,13 +154,15 @@ def test_ego_stays_on_the_carriageway(drives: list[Drive]):
 def test_ego_stays_on_the_carriageway_in_all_splits_and_on_all_trips(split: Split):
     town = build_town(split, 7)
     net = build_road_net(town)
+    moved_m = 0.0
     for seed, trip in enumerate(("fast", "wide")):
         rng = np.random.default_rng(seed)
         mood = replace(draw_mood(town.style, draw_environment(split, rng), rng), trip=trip, pushy=1.0, walkers=0.3)
-        world = make_world(net, replace(mood, vehicles_per_km=15.0), rng, duration_s=20.0)
-        run = run_world(world, 20.0)
-        assert run.speed[:, 0].max() > 3.0
+        world = make_world(net, replace(mood, vehicles_per_km=15.0), rng, duration_s=16.0)
+        run = run_world(world, 16.0)
+        moved_m += float(run.speed[:, 0].sum() * TICK_S)
         assert farthest_off_road(town, run.pose[:, 0]) < 0.2
+    assert moved_m > 40.0
 
 
 def test_a_lane_change_leaves_ego_a_way_through_town():
