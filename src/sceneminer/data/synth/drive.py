@@ -12,11 +12,12 @@ from sceneminer.data.synth.events import ordinary_events, staged_event
 from sceneminer.data.synth.scene import EGO_LEAD_S, TICK_S, Actor, Drive, Environment, Event, Town
 from sceneminer.data.synth.traffic_act import Act
 from sceneminer.data.synth.traffic_ego import WARM_S
+from sceneminer.data.synth.traffic_moment import Script
 from sceneminer.data.synth.traffic_mood import Mood, draw_mood
 from sceneminer.data.synth.traffic_net import RoadNet, build_road_net
 from sceneminer.data.synth.traffic_overlap import drop_walkers, touching_pairs
 from sceneminer.data.synth.traffic_record import EGO_AXLE_M, Cast, Recording, ego_rows, make_actors
-from sceneminer.data.synth.traffic_script import KINDS, Script, stage
+from sceneminer.data.synth.traffic_script import KINDS, stage
 from sceneminer.data.synth.traffic_spawn import EGO_LOOK
 from sceneminer.data.synth.traffic_world import World, make_world, step_world
 
@@ -24,7 +25,7 @@ SCRIPT_SHARE = 0.8
 """Share of Drives for which a risky event is looked for."""
 TAKES = 6
 """So often a Drive without a script is tried again where ego stands at a light or in a queue for most of it."""
-LEAST_MPS = {"fast": 8.5, "wide": 5.0, "rush": 1.5}
+LEAST_MPS = {"fast": 9.5, "wide": 5.0, "rush": 1.5}
 """Ego's mean speed from which a run will do; 3.2 m/s for other trips."""
 KIND_WEIGHT = {
     "step_out": 1.5,

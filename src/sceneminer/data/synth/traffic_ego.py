@@ -19,16 +19,16 @@ from sceneminer.data.synth.traffic_path import COMFORT_BRAKE, STEP_M, Driver, Ga
 from sceneminer.data.synth.traffic_rules import signal_of
 from sceneminer.data.synth.traffic_spawn import EGO_LOOK, blocked, draw_driver
 
-CANDIDATES = 32
+CANDIDATES = 64
 WARM_S = 8.0
 """Traffic runs for so long before anything is recorded."""
 LOOK_S = 0.25
 LATE_S = (0.0, 3.0)
 """A way should do also where others hold ego up for so long before it comes to a light."""
-FAST_MPS, FLOWS_MPS = 12.5, 5.0
+FAST_MPS, FLOWS_MPS = 13.0, 5.0
 LOT_NEAR_M = 10.0
 JUNCTION_AHEAD_M = 4.0
-JUNCTIONS = 20.0
+JUNCTIONS = 40.0
 """How much ways are liked that spend little time in junctions: these are half of the town's road area, but not of what
 one drives."""
 END_M = 8.0
@@ -57,13 +57,13 @@ def choose_ego(
         draw_driver(rng),
         offset_m=0.0,
         headway_s=float(rng.uniform(1.0, 1.8)),
-        speed_factor=float(rng.uniform(1.0, 1.14) if fast else rng.uniform(0.9, 1.08)),
+        speed_factor=float(rng.uniform(1.03, 1.15) if fast else rng.uniform(0.9, 1.08)),
     )
     turns = {"left": mood.turn_left, "right": mood.turn_right, "straight": 1.0}
     plain = [k for k, lane in net.lanes.items() if lane.intersection is None and lane_length(net, k) > 25.0]
     plain = [k for k in plain if not blocked(net, k, 10.0)]
     best: tuple[float, list[int], float] | None = None
-    for _ in range(CANDIDATES * (5 if fast else 1)):
+    for _ in range(CANDIDATES * (4 if fast else 1)):
         first = plain[int(rng.integers(len(plain)))]
         start_m = 6.0 + float(rng.uniform(0.0, max(8.0, 0.5 * lane_length(net, first)) if fast else 8.0))
         route = draw_route(net, first, 18.0 * seconds, rng, turns=turns)
@@ -129,19 +129,19 @@ def _score(net: RoadNet, route: list[int], look: Outlook, mood: Mood) -> float:
     wide = np.array([k for k, lane in net.lanes.items() if lane.left is not None or lane.right is not None])
     on_wide = float(np.mean(np.isin(look.lane, wide) & (look.speed_mps > (FLOWS_MPS if mood.trip == "wide" else 0.0))))
     if mood.trip == "fast":
-        return score + 60.0 * float(np.mean(look.speed_mps > FAST_MPS))
+        return score + 110.0 * float(np.mean(look.speed_mps > FAST_MPS))
     if mood.trip == "wide":
-        return score + 24.0 * on_wide
+        return score + 40.0 * on_wide
     if mood.trip == "rush":
-        return score + 4.0 * on_wide + 0.6 * float(np.mean([net.lanes[k].speed_limit_mps for k in look.lane.tolist()]))
+        return score + 8.0 * on_wide + 0.6 * float(np.mean([net.lanes[k].speed_limit_mps for k in look.lane.tolist()]))
     if mood.trip == "turns":
-        return score + 1.2 * sum(lane.turn != "straight" for lane in lanes[:9])
+        return score + 2.4 * sum(lane.turn != "straight" for lane in lanes[:9])
     if mood.trip == "lot":
-        return score + 40.0 * min(_near_lots(net.town, look), 0.3)
+        return score + 80.0 * min(_near_lots(net.town, look), 0.3)
     if mood.trip == "works":
-        return score + 4.0 * sum(zone.lane in route[:7] for zone in net.town.construction)
+        return score + 8.0 * sum(zone.lane in route[:7] for zone in net.town.construction)
     if mood.trip == "busy":
-        return score + 0.5 * sum(len(lane_zebras(net, k)) for k in route[:8])
+        return score + 1.0 * sum(len(lane_zebras(net, k)) for k in route[:8])
     return score
 
 

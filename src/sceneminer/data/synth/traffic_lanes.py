@@ -11,8 +11,9 @@ SAFE_BRAKE = 2.0
 CHANGE_S = 2.7
 """Lane changes on city streets take 3 to 5 s, from first to last touch of steering; blocks are short here."""
 SHORTER_M = 10.0
+"""A path may always get so much shorter by a change, which itself takes some metres."""
 ROOM_MPS = 12.0
-"""Ego wants so much of a way before it for each second that is still to come; few trips are faster on the whole, lights included."""
+"""Ego wants so much of a way before it for each second that is still to come; with lights few trips are faster."""
 _GAIN = 0.35
 _BLOCKED_M = 75.0
 """So far ahead drivers mind what stands in their lane."""

@@ -7,14 +7,14 @@ import numpy as np
 from sceneminer.data.synth.scene import Environment, Style
 
 TRIPS: dict[str, float] = {
-    "through": 0.08,
-    "turns": 0.12,
-    "fast": 0.17,
+    "through": 0.07,
+    "turns": 0.11,
+    "fast": 0.20,
     "wide": 0.15,
     "lot": 0.14,
     "works": 0.11,
     "busy": 0.12,
-    "rush": 0.11,
+    "rush": 0.10,
 }
 """Kinds of trips and how often they are made: fast ones meet green lights on main roads, wide ones keep to roads with
 two lanes a direction, where one overtakes."""
