@@ -27,6 +27,8 @@ LATE_S = (0.0, 3.0)
 """A way should do also where others hold ego up for so long before it comes to a light."""
 FAST_MPS, FLOWS_MPS = 13.0, 5.0
 LOT_NEAR_M = 10.0
+HARD_BRAKE = 3.0
+"""Whoever would have to brake harder for a light that turns amber drives on."""
 JUNCTION_AHEAD_M = 4.0
 JUNCTIONS = 40.0
 """How much ways are liked that spend little time in junctions: these are half of the town's road area, but not of what
@@ -82,19 +84,23 @@ def foresee(
     net: RoadNet, path: Path, driver: Driver, *, start_m: float, seconds: float, late_s: float = 0.0
 ) -> Outlook:
     """Drive a path with nobody else on the road, minding limits, bends, stop signs and, ``late_s`` late, lights."""
-    s, v, stood, k, leaves = start_m, 0.7 * float(path.cap_mps[int(start_m / STEP_M)]), 0.0, 0, False
+    s, v = start_m, 0.7 * float(path.cap_mps[int(start_m / STEP_M)])
+    room, stood, k, leaves = 0.0, 0.0, 0, False
     rows: list[tuple[float, float]] = []
+    held = False
     for time_s in np.arange(-WARM_S - EGO_LEAD_S, seconds - WARM_S - EGO_LEAD_S, LOOK_S):
         front = s + EGO_LOOK.size_lwh_m[0] / 2
         while k < len(path.gates) and front > path.gates[k].stop_m + 1.0:
-            k, stood = k + 1, 0.0
+            k, stood, held = k + 1, 0.0, False
         top = float(path.cap_mps[min(int((s + 0.5 * v) / STEP_M), len(path.cap_mps) - 1)])
         if k < len(path.gates):
-            room = path.gates[k].stop_m - front
+            room = max(path.gates[k].stop_m - front, 0.0)
             stood += LOOK_S if room < 1.5 and v < 0.5 else 0.0
-            if _held(net, path.gates[k], room, v, float(time_s) + late_s, stood):
-                top = min(top, float(np.sqrt(2.0 * COMFORT_BRAKE * max(room, 0.0))))
+            can_stop = held or v * v < 2.0 * HARD_BRAKE * room
+            held = can_stop and _is_closed(net, path.gates[k], float(time_s) + late_s, stood)
+            top = min(top, float(np.sqrt(2.0 * COMFORT_BRAKE * room)), room / LOOK_S) if held else top
         v = max(v + LOOK_S * max(float(idm_free(v, top, driver.accel_mps2)), -4.0), 0.0)
+        v = min(v, room / LOOK_S) if held else v
         s += LOOK_S * v
         if s > path.length_m - END_M:
             leaves = True
@@ -109,10 +115,8 @@ def foresee(
     return Outlook(path.xy[at], speed, path.lane[at], junction, leaves)
 
 
-def _held(net: RoadNet, gate: Gate, room_m: float, v: float, time_s: float, stood_s: float) -> bool:
-    """Whether a light or a stop sign keeps one from entering an intersection."""
-    if v * v > 2.0 * 3.0 * max(room_m, 0.1):  # too near to stop
-        return False
+def _is_closed(net: RoadNet, gate: Gate, time_s: float, stood_s: float) -> bool:
+    """Whether a light, or a stop sign before which one has not stood yet, keeps one from entering an intersection."""
     signal = signal_of(net, gate)
     if signal is not None:
         return signal.state(time_s) != "green"

@@ -66,7 +66,7 @@ def draw_mood(style: Style, environment: Environment, rng: np.random.Generator) 
     if trip == "wide":
         traffic = min(traffic, 1.0)
     if trip == "fast":
-        traffic, people = min(0.4 * traffic, 0.4), 0.6 * people
+        traffic, people = min(0.3 * traffic, 0.3), 0.4 * people
     quick = trip in ("fast", "wide")
     turn = 3.0 if trip == "turns" else 0.12 if trip == "fast" else 0.4 if trip == "wide" else 1.0
     return Mood(
