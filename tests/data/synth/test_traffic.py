@@ -1,6 +1,7 @@
 """Drives: the same each time, physically possible, and lawful where nothing is staged."""
 
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -8,11 +9,17 @@ import shapely
 
 from sceneminer.data.errors import DataError
 from sceneminer.data.synth.catalog import BODIES, COLOR_NAMES, PALETTE, body_style, color_name, draw_look
-from sceneminer.data.synth.drive import ego_center, record_drive
+from sceneminer.data.synth.drive import ego_center, record_drive, run_world
+from sceneminer.data.synth.environment import draw_environment
 from sceneminer.data.synth.layout import build_town
-from sceneminer.data.synth.scene import EGO_LEAD_S, TICK_S, Actor, Drive, Lane, Town
+from sceneminer.data.synth.scene import EGO_LEAD_S, TICK_S, Actor, Drive, Lane, Split, Town
+from sceneminer.data.synth.traffic_lanes import change_lane
+from sceneminer.data.synth.traffic_mood import draw_mood
 from sceneminer.data.synth.traffic_net import build_road_net, to_lane
-from sceneminer.data.synth.traffic_path import Driver, build_path
+from sceneminer.data.synth.traffic_path import Driver, build_path, draw_route
+from sceneminer.data.synth.traffic_rules import stops_ahead
+from sceneminer.data.synth.traffic_spawn import EGO_LOOK, draw_driver
+from sceneminer.data.synth.traffic_world import make_world
 from sceneminer.data.synth.vehicles import Start, fleet_bodies, make_fleet, move, plan_step
 from sceneminer.geometry.box import footprint, footprint_gap
 
@@ -130,12 +137,53 @@ def test_people_walk_and_do_not_jump(drives: list[Drive]):
                 assert step.max() <= 6.5 * TICK_S
 
 
+def farthest_off_road(town: Town, pose: np.ndarray) -> float:
+    """How far any corner of ego's box gets from the carriageway, in metres."""
+    areas = (*town.road_segments, *town.intersections, *town.parking_lots)
+    road = shapely.union_all([shapely.Polygon(ring) for ring in areas])
+    corners = footprint(pose[:, :2], pose[:, 2], np.broadcast_to(np.array(EGO_LW), (len(pose), 2)))
+    return float(shapely.distance(road, shapely.points(corners.reshape(-1, 2))).max())
+
+
 def test_ego_stays_on_the_carriageway(drives: list[Drive]):
     for drive in drives:
-        areas = (*drive.town.road_segments, *drive.town.intersections, *drive.town.parking_lots)
-        road = shapely.union_all([shapely.Polygon(ring) for ring in areas]).buffer(0.3)
-        x, y = ego_box(drive)[:, :2].T
-        assert shapely.contains_xy(road, x, y).all()
+        assert farthest_off_road(drive.town, ego_box(drive)) < 0.2
+
+
+@pytest.mark.parametrize("split", get_args(Split))
+def test_ego_stays_on_the_carriageway_in_all_splits_and_on_all_trips(split: Split):
+    town = build_town(split, 7)
+    net = build_road_net(town)
+    moved_m = 0.0
+    for seed, trip in enumerate(("fast", "wide")):
+        rng = np.random.default_rng(seed)
+        mood = replace(draw_mood(town.style, draw_environment(split, rng), rng), trip=trip, pushy=1.0, walkers=0.3)
+        world = make_world(net, replace(mood, vehicles_per_km=15.0), rng, duration_s=16.0)
+        run = run_world(world, 16.0)
+        moved_m += float(run.speed[:, 0].sum() * TICK_S)
+        assert farthest_off_road(town, run.pose[:, 0]) < 0.2
+    assert moved_m > 40.0
+
+
+def test_a_lane_change_leaves_ego_a_way_through_town():
+    changed = 0
+    for split, seed in (("train", 1), ("val", 2), ("far", 1)):
+        net = build_road_net(build_town(split, seed))
+        driver = draw_driver(np.random.default_rng(0))
+        for lane in net.town.lanes:
+            for side, target in ((1, lane.left), (-1, lane.right)):
+                if target is None or lane.length_m < 45.0:
+                    continue
+                route = draw_route(net, lane.lane_id, 480.0, np.random.default_rng(lane.lane_id), turns={})
+                start = Start("vehicle.car", EGO_LOOK, driver, build_path(net, route, driver), 8.0, 8.0, False)
+                fleet = make_fleet(net, [start])
+                before = fleet.paths[0].length_m
+                change_lane(fleet, 0, target, side, 0.0, need_m=330.0)
+                assert fleet.paths[0].length_m - 8.0 > min(before - 8.0 - 12.0, 325.0)
+                changed += bool(fleet.changes)
+                # where a way ends all the same, ego stands before the edge of the town
+                assert stops_ahead(fleet, [], 0.0, violators=frozenset())[0] <= fleet.paths[0].length_m
+    assert changed > 10
 
 
 def passes_of_lights(drive: Drive, states: np.ndarray, half_length_m: float) -> list[str]:

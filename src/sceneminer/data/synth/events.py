@@ -6,10 +6,13 @@ from numpy import ndarray
 
 from sceneminer.data.synth.scene import EGO_LEAD_S, TICK_S, Event
 from sceneminer.data.synth.traffic_act import Act
+from sceneminer.data.synth.traffic_net import to_lane
 from sceneminer.data.synth.traffic_record import Cast, Recording
 from sceneminer.data.synth.traffic_world import World
 
 EGO = -1
+DETOUR_S = 3.0
+"""How long it takes to move over and to move back where something stands in one's lane."""
 
 
 def spans(mask: Bool[ndarray, "t"], *, least_s: float = 0.0, join_s: float = 0.5) -> list[tuple[float, float]]:
@@ -82,12 +85,27 @@ class _Seen:
         return found
 
     def lane_changes(self) -> list[Event]:
+        """Ego moves over to the next lane, for good or to get past what blocks its own."""
         end_s = (len(self.v) - 1) * TICK_S
+        changes = [(a, b) for i, a, b, _ in self.world.fleet.changes if i == 0]
+        for a, b in spans(self._beside_own_lane(), least_s=0.5):
+            if not any(c - 0.5 < b and d + 0.5 > a for c, d in changes):
+                changes += [(t - DETOUR_S / 2, t + DETOUR_S / 2) for t in (a, b) if 0.0 < t < end_s]
         return [
             Event("lane_change", max(a, 0.0), min(b, end_s), (EGO,), False)
-            for i, a, b, _ in self.world.fleet.changes
-            if i == 0 and b > 0.5 and a < end_s - 0.5
+            for a, b in sorted(changes)
+            if b > 0.5 and a < end_s - 0.5
         ]
+
+    def _beside_own_lane(self) -> Bool[ndarray, "t"]:
+        """Whether the middle of ego is in the lane beside the one that its path follows."""
+        net, out = self.world.net, np.zeros(len(self.v), bool)
+        for lane_id in np.unique(self.lane).tolist():
+            lane, here = net.lanes[lane_id], self.lane == lane_id
+            aside = to_lane(net, lane_id, self.ego[here, :2])[1]
+            left, right = lane.left is not None, lane.right is not None
+            out[here] = ((aside > lane.width_m / 2) & left) | ((aside < -lane.width_m / 2) & right)
+        return out
 
     def overtakes(self) -> list[Event]:
         found = []
@@ -158,7 +176,8 @@ def staged_event(act: Act, world: World, recording: Recording, cast: Cast) -> Ev
     actor_id = (cast.person if group == "person" else cast.vehicle).get(index)
     if actor_id is None:
         return None
-    rows = slice(round((act.cued_s + EGO_LEAD_S) / TICK_S), round((min(act.cued_s + 8.0, end_s) + EGO_LEAD_S) / TICK_S))
+    until_s = min(act.cued_s + max(8.0, act.script.blind_s + 3.0), end_s)
+    rows = slice(round((act.cued_s + EGO_LEAD_S) / TICK_S), round((until_s + EGO_LEAD_S) / TICK_S))
     where = recording.foot[rows, index, :2] if group == "person" else recording.pose[rows, index, :2]
     if group == "vehicle" and not recording.active[rows, index].any():
         return None

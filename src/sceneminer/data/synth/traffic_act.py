@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sceneminer.data.synth.traffic_lanes import change_lane
-from sceneminer.data.synth.traffic_script import Script
+from sceneminer.data.synth.traffic_moment import Script
 from sceneminer.data.synth.traffic_world import World
 
 _BY_DISTANCE = ("step_out", "jaywalk", "occluded_cyclist", "door_side_cyclist", "near_miss")

@@ -3,18 +3,29 @@
 import numpy as np
 
 from sceneminer.data.synth.traffic_kernel import idm_free, idm_interaction
-from sceneminer.data.synth.traffic_net import lane_length, to_lane
-from sceneminer.data.synth.traffic_path import STEP_M, build_path, draw_route, splice
+from sceneminer.data.synth.traffic_net import RoadNet, lane_length, to_lane
+from sceneminer.data.synth.traffic_path import STEP_M, Path, build_path, draw_route, splice
 from sceneminer.data.synth.vehicles import Fleet, set_path
 
 SAFE_BRAKE = 2.0
 CHANGE_S = 2.7
 """Lane changes on city streets take 3 to 5 s, from first to last touch of steering; blocks are short here."""
+SHORTER_M = 10.0
+"""A path may always get so much shorter by a change, which itself takes some metres."""
+ROOM_MPS = 12.0
+"""Ego wants so much of a way before it for each second that is still to come; with lights few trips are faster."""
 _GAIN = 0.35
+_BLOCKED_M = 75.0
+"""So far ahead drivers mind what stands in their lane."""
+_ESCAPE = 0.8
+"""What a free lane is worth to whoever sees the present one blocked, in m/s²."""
 
 
-def consider_lane_changes(fleet: Fleet, plan: int, time_s: float, *, pushy: float) -> None:
-    """Let some of the vehicles think about changing lanes; each does so about once a second, ego more often."""
+def consider_lane_changes(fleet: Fleet, plan: int, time_s: float, *, pushy: float, until_s: float) -> None:
+    """Let some of the vehicles think about changing lanes; each does so about once a second, ego more often.
+
+    ``until_s`` is when nothing is recorded any more: until then ego must not come to where its way leaves the town.
+    """
     for i in np.flatnonzero(fleet.active).tolist():
         if (
             (i + plan) % (4 if i == 0 else 10)
@@ -28,7 +39,8 @@ def consider_lane_changes(fleet: Fleet, plan: int, time_s: float, *, pushy: floa
         lane = fleet.net.lanes[fleet.lane_now(i)]
         for side, target in ((1, lane.left), (-1, lane.right)):
             if target is not None and _wants(fleet, i, target, pushy if i == 0 else 0.2):
-                change_lane(fleet, i, target, side, time_s)
+                need_m = ROOM_MPS * (until_s - time_s) if i == 0 else 0.0
+                change_lane(fleet, i, target, side, time_s, need_m=need_m)
                 break
 
 
@@ -56,7 +68,15 @@ def _wants(fleet: Fleet, i: int, target: int, pushy: float) -> bool:
     now = idm_free(v, v0, driver.accel_mps2)
     if fleet.gap[i] < 1e8:
         now += idm_interaction(v, 0.8 * v, float(fleet.gap[i]), *manner)
-    return there - now > _GAIN - 1.1 * max(0.0, pushy - 0.35) + 0.3 * driver.politeness * max(0.0, -push)
+    gain = there - now + (_ESCAPE if _lane_is_blocked(fleet, i) else 0.0)
+    return gain > _GAIN - 1.1 * max(0.0, pushy - 0.35) + 0.3 * driver.politeness * max(0.0, -push)
+
+
+def _lane_is_blocked(fleet: Fleet, i: int) -> bool:
+    """Whether something stands in one's own lane not far ahead."""
+    lane_id = fleet.lane_now(i)
+    along = float(to_lane(fleet.net, lane_id, fleet.pose[i : i + 1, :2])[0][0])
+    return any(0.0 < b.start_m - along < _BLOCKED_M for b in fleet.net.blockages.get(lane_id, []))
 
 
 def _busy_ahead(fleet: Fleet, i: int, within_m: float) -> bool:
@@ -83,13 +103,27 @@ def neighbours(fleet: Fleet, i: int, lane_id: int, along_m: float) -> tuple[floa
     return ahead, ahead_v, behind, behind_v
 
 
-def change_lane(fleet: Fleet, i: int, target: int, side: int, time_s: float, *, over_m: float | None = None) -> None:
-    """Put a vehicle on a path that moves over to the lane beside it."""
+def change_lane(
+    fleet: Fleet,
+    i: int,
+    target: int,
+    side: int,
+    time_s: float,
+    *,
+    over_m: float | None = None,
+    need_m: float = 0.0,
+) -> None:
+    """Put a vehicle on a path that moves over to the lane beside it.
+
+    It stays where it is if that path were shorter than ``need_m`` and than the present one: lanes lead out of town.
+    """
     net, driver, v = fleet.net, fleet.drivers[i], float(fleet.v[i])
     rng = np.random.default_rng([i, round(1000 * abs(time_s)), target])
     remaining = fleet.paths[i].length_m - float(fleet.s[i])
-    # the way goes on as before where the new lane allows it
-    route = draw_route(net, target, max(remaining, 60.0), rng, turns={})
+    along = float(to_lane(net, target, fleet.pose[i : i + 1, :2])[0][0])
+    route = route_beside(net, fleet.paths[i], float(fleet.s[i]), target, max(remaining, 60.0) + along, rng)
+    if sum(lane_length(net, k) for k in route) - along < min(remaining - SHORTER_M, need_m):
+        return
     new = build_path(net, route, driver, half_width_m=float(fleet.size[i, 1]) / 2)
     at = float(fleet.s[i] + fleet.half_base[i]) + STEP_M
     point = fleet.paths[i].xy[min(int(at / STEP_M), len(fleet.paths[i].xy) - 1)]
@@ -102,3 +136,31 @@ def change_lane(fleet: Fleet, i: int, target: int, side: int, time_s: float, *, 
     fleet.changing_until[i] = time_s + over / max(v, 3.0)
     fleet.changes.append((i, time_s, time_s + over / max(v, 3.0), side))
     fleet.changing_side[i] = side
+
+
+def route_beside(
+    net: RoadNet, path: Path, s_m: float, target: int, length_m: float, rng: np.random.Generator
+) -> list[int]:
+    """A route from a lane beside a path on: along the same streets for as long as lanes allow, then at random."""
+    ahead = list(dict.fromkeys(path.lane[max(int(s_m / STEP_M), 0) :].tolist()))
+    route = [target]
+    for lane_id in ahead[1:]:
+        if net.lanes[lane_id].intersection is not None:
+            continue
+        same = side_by_side(net, lane_id)
+        way = next((k for k in net.lanes[route[-1]].successors if net.lanes[k].successors[0] in same), None)
+        if way is None:
+            break
+        route += [way, net.lanes[way].successors[0]]
+    left_m = length_m - sum(lane_length(net, k) for k in route[:-1])
+    return route[:-1] + draw_route(net, route[-1], left_m, rng, turns={})
+
+
+def side_by_side(net: RoadNet, lane_id: int) -> set[int]:
+    """A lane and all that run beside it the same way."""
+    found, todo = {lane_id}, [lane_id]
+    while todo:
+        lane = net.lanes[todo.pop()]
+        todo += [k for k in (lane.left, lane.right) if k is not None and k not in found]
+        found |= set(todo)
+    return found

@@ -6,7 +6,18 @@ import numpy as np
 
 from sceneminer.data.synth.scene import Environment, Style
 
-TRIPS = ("through", "turns", "fast", "lot", "works", "busy", "rush")
+TRIPS: dict[str, float] = {
+    "through": 0.07,
+    "turns": 0.11,
+    "fast": 0.20,
+    "wide": 0.15,
+    "lot": 0.14,
+    "works": 0.11,
+    "busy": 0.12,
+    "rush": 0.10,
+}
+"""Kinds of trips and how often they are made: fast ones meet green lights on main roads, wide ones keep to roads with
+two lanes a direction, where one overtakes."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +43,8 @@ class Mood:
     """Ego's wish to change lanes, 0 to 1."""
     lead: float
     """Chance that somebody drives ahead of ego on the same way."""
+    lead_pace: float
+    """How fast that one drives: 1 as usual, less for who looks for a place to park or an address."""
     bikes: float
     buses: float
     trucks: float
@@ -43,29 +56,38 @@ def draw_mood(style: Style, environment: Environment, rng: np.random.Generator) 
     """A mood that follows hour, weather and town only in part: nights are quieter on average, yet some are crowded."""
     night = environment.is_night
     calm = (0.7 if night else 1.0) * (0.85 if environment.rain_mm_h > 0 else 1.0)
-    trip = TRIPS[int(rng.choice(len(TRIPS), p=[0.03, 0.11, 0.29, 0.16, 0.12, 0.14, 0.15]))]
+    trip = str(rng.choice(list(TRIPS), p=list(TRIPS.values())))
     traffic = style.traffic_density * float(rng.lognormal(0.0, 0.5)) * (0.6 + 0.4 * calm)
     people = style.pedestrian_density * float(rng.lognormal(0.0, 0.75)) * calm
     if trip == "busy":
-        traffic, people = 2.2 * traffic, 2.0 * people
+        traffic, people = 2.0 * traffic, 2.0 * people
     if trip == "rush":
-        traffic = 3.0 * traffic + 1.0
+        traffic = 2.4 * traffic + 0.6
+    if trip == "wide":
+        traffic = min(traffic, 1.0)
     if trip == "fast":
-        people *= 0.6
-    turn = 3.0 if trip == "turns" else 0.12 if trip == "fast" else 1.0
+        traffic, people = min(0.3 * traffic, 0.3), 0.4 * people
+    quick = trip in ("fast", "wide")
+    turn = 3.0 if trip == "turns" else 0.12 if trip == "fast" else 0.4 if trip == "wide" else 1.0
     return Mood(
         trip=trip,
-        vehicles_per_km=float(np.clip(42.0 * traffic, 4.0, 130.0)),
+        vehicles_per_km=float(np.clip(42.0 * traffic, 4.0, 110.0)),
         walkers=float(np.clip(1.5 * people, 0.1, 8.0)),
         cross=float(rng.choice([0.4, 1.2, 3.0])),
         parked=float(np.clip(style.parked_density * rng.uniform(0.5, 1.3), 0.0, 0.95)),
-        double_parked=float(rng.choice([0.5, 1.5, 3.0, 5.0])) * (0.4 if trip == "fast" else 1.0),
+        double_parked=float(rng.choice([0.5, 1.5, 3.0, 5.0]))
+        * (0.3 if trip == "fast" else 1.5 if trip == "wide" else 1.0),
         jaywalkers=float(rng.choice([0.0, 0.5, 2.0], p=[0.45, 0.3, 0.25])),
         turn_left=turn * float(rng.uniform(0.5, 1.8)),
         turn_right=turn * float(rng.uniform(0.5, 1.8)),
-        pushy=float(rng.beta(1.6, 1.0)) if trip not in ("fast", "rush") else float(rng.beta(3.0, 1.0)),
-        lead=float(rng.choice([0.3, 0.6, 0.95])) if trip != "rush" else 0.95,
-        bikes=float(rng.choice([0.01, 0.05, 0.15])) * (0.4 if trip == "fast" else 1.0),
+        pushy=float(rng.beta(4.0, 1.0)) if trip in ("fast", "rush", "wide") else float(rng.beta(1.6, 1.0)),
+        lead=0.95
+        if trip == "rush"
+        else 0.8
+        if trip == "wide"
+        else float(rng.choice([0.3, 0.6, 0.95])) * (0.4 if trip == "fast" else 1.0),
+        lead_pace=float(rng.uniform(0.55, 0.85)) if trip == "wide" else 1.0,
+        bikes=float(rng.choice([0.01, 0.05, 0.15])) * (0.4 if quick else 1.0),
         buses=float(rng.choice([0.04, 0.13, 0.26])),
         trucks=float(rng.choice([0.03, 0.10, 0.20])),
         motorcycles=float(rng.choice([0.0, 0.02, 0.06])),

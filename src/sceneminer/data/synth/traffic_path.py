@@ -226,6 +226,9 @@ def _offsets(
             aim = past_left if go_left else past_right
             if (aim <= driver.offset_m) if go_left else (aim >= driver.offset_m):
                 continue
+            beside = net.lanes[lane_id].left if go_left else net.lanes[lane_id].right
+            if beside is not None and abs(aim) > 0.5:  # one does not straddle the line where there is a lane to use
+                aim = float(np.sign(aim)) * max(abs(aim), net.lanes[lane_id].width_m)
             u0, u1 = origin[k] + block.start_m - 3.5, origin[k] + block.end_m + 2.5
             ramp = 6.0 + 4.0 * abs(aim - driver.offset_m)
             bump = driver.offset_m + (aim - driver.offset_m) * _plateau(base, u0, u1, ramp)

@@ -12,7 +12,7 @@ from sceneminer.data.synth.traffic_path import PLAN_S, STEP_M, Gate
 from sceneminer.data.synth.vehicles import Fleet
 
 NEVER = 1e9
-_LINGER_S = 0.6
+EGO_END_M = 1.0
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,8 @@ def stops_ahead(
             fleet.granted[i] = False
             fleet.held[i].pop(gate.connector, None)
             stop[i] = min(stop[i], gate.stop_m)
+    # others leave at the edge of the town; where ego's path ends there is nothing to be recorded any more
+    stop[0] = min(stop[0], fleet.paths[0].length_m - EGO_END_M)
     return stop
 
 

@@ -1,4 +1,4 @@
-"""Who is on the road when a Drive begins: ego and its way, other vehicles, people on foot."""
+"""Who is on the road when a Drive begins: vehicles and people on foot."""
 
 from dataclasses import replace
 
@@ -11,7 +11,7 @@ from sceneminer.data.synth.catalog import Look, draw_look
 from sceneminer.data.synth.pedestrians import ANYWHERE, Walk, WalkNet, WalkStart, draw_walk, lay_walk
 from sceneminer.data.synth.scene import Town
 from sceneminer.data.synth.traffic_mood import Mood
-from sceneminer.data.synth.traffic_net import RoadNet, lane_length, lane_pose, lane_zebras, stop_station
+from sceneminer.data.synth.traffic_net import RoadNet, lane_length, lane_pose, stop_station
 from sceneminer.data.synth.traffic_path import STEP_M, Driver, build_path, draw_route
 from sceneminer.data.synth.vehicles import WAKE_M, Start
 
@@ -19,8 +19,6 @@ EGO_LOOK = Look((4.084, 1.730, 1.562), (0.92, 0.92, 0.90), (0.40, 0.41, 0.43), 0
 """Renault Zoe."""
 BESIDE_M = (2.75, 4.2)
 """So far to the side lies the middle of the next lane."""
-JUNCTIONS = 20.0
-"""How much routes of long blocks are liked: junctions are half of the town's road area, but not of what one drives."""
 LARGE = ("vehicle.truck", "vehicle.bus.rigid", "vehicle.bus.bendy")
 
 
@@ -48,66 +46,6 @@ def draw_driver(rng: np.random.Generator, category: str = "vehicle.car") -> Driv
     if category == "vehicle.bicycle":
         values["offset_m"] = -float(rng.uniform(0.55, 0.85))
     return Driver(**values)
-
-
-def choose_ego(
-    net: RoadNet, mood: Mood, rng: np.random.Generator, *, length_m: float
-) -> tuple[list[int], float, Driver]:
-    """Ego's route, the station on it where it starts, and how it is driven."""
-    driver = draw_driver(rng)
-    values = {**vars(driver), "offset_m": 0.0, "headway_s": float(rng.uniform(1.0, 1.8))}
-    values["speed_factor"] = float(rng.uniform(1.0, 1.14) if mood.trip == "fast" else rng.uniform(0.9, 1.08))
-    driver = Driver(**values)
-    turns = {"left": mood.turn_left, "right": mood.turn_right, "straight": 1.0}
-    best: tuple[float, list[int]] | None = None
-    plain = [k for k, lane in net.lanes.items() if lane.intersection is None and lane_length(net, k) > 25.0]
-    plain = [k for k in plain if not _blocked(net, k, 10.0)]
-    for _ in range(24):
-        start = plain[int(rng.integers(len(plain)))]
-        route = draw_route(net, start, length_m + 40.0, rng, turns=turns)
-        length = sum(lane_length(net, k) for k in route)
-        score = _score(net, route, mood) + float(rng.normal(0.0, 0.6)) - 0.4 * max(0.0, length_m - length)
-        score -= JUNCTIONS * _junction_share(net, route)
-        if best is None or score > best[0]:
-            best = (score, route)
-    assert best is not None
-    return best[1], 6.0 + float(rng.uniform(0.0, 8.0)), driver
-
-
-def _junction_share(net: RoadNet, route: list[int]) -> float:
-    """Of the length of the route's first 250 m or so, how much lies in intersections."""
-    length = np.array([lane_length(net, k) for k in route])
-    first = np.cumsum(length) < 250.0
-    inside = np.array([net.lanes[k].intersection is not None for k in route])
-    return float((length * inside)[first].sum() / max(float(length[first].sum()), 1.0))
-
-
-def _score(net: RoadNet, route: list[int], mood: Mood) -> float:
-    lanes = [net.lanes[k] for k in route]
-    length = np.array([lane_length(net, k) for k in route])
-    limit = np.array([lane.speed_limit_mps for lane in lanes])
-    wide = float(np.mean([lane.left is not None or lane.right is not None for lane in lanes]))
-    if mood.trip == "rush":  # wide streets that queue, not lanes of lots
-        return (
-            0.6 * float((length * limit).sum() / length.sum())
-            + 2.0 * wide
-            - float(any(lane.width_m > 5.0 for lane in lanes))
-        )
-    if mood.trip == "fast":
-        return (
-            2.2 * float((length * limit).sum() / length.sum())
-            + 2.0 * wide
-            - 1.5 * sum(lane.turn != "straight" for lane in lanes[:5])
-        )
-    if mood.trip == "turns":
-        return 1.2 * sum(lane.turn != "straight" for lane in lanes)
-    if mood.trip == "lot":
-        return 4.0 * float(any(lane.width_m > 5.0 and lane.intersection is None for lane in lanes))
-    if mood.trip == "works":
-        return 4.0 * sum(zone.lane in route[:7] for zone in net.town.construction)
-    if mood.trip == "busy":
-        return 0.5 * sum(len(lane_zebras(net, k)) for k in route[:8])
-    return 0.0
 
 
 def draw_traffic(
@@ -139,7 +77,7 @@ def draw_traffic(
             x, y, yaw = lane_pose(net, lane_id, float(at))
             category = _draw_category(lane.speed_limit_mps, lane.width_m, mood, rng)
             space = 17.0 if category in LARGE else 9.0
-            if _too_close(places, (x, y, yaw), space) or _blocked(net, lane_id, float(at)):
+            if _too_close(places, (x, y, yaw), space) or blocked(net, lane_id, float(at)):
                 continue
             start = _start_vehicle(net, lane_id, float(at), category, mood, rng)
             if start is None:
@@ -158,7 +96,7 @@ def _too_close(places: Float[ndarray, "n 2"], pose: tuple[float, float, float], 
     return bool(np.any((np.hypot(*delta.T) < space_m) & ((aside < BESIDE_M[0]) | (aside > BESIDE_M[1]))))
 
 
-def _blocked(net: RoadNet, lane_id: int, at_m: float) -> bool:
+def blocked(net: RoadNet, lane_id: int, at_m: float) -> bool:
     """Whether something stands in a lane so near that a vehicle could not start there."""
     return any(b.start_m - 32.0 < at_m < b.end_m + 16.0 for b in net.blockages.get(lane_id, []))
 
@@ -171,11 +109,11 @@ def _start_lead(net: RoadNet, route: list[int], start_m: float, mood: Mood, rng:
         not wanted
         or category == "vehicle.bicycle"
         or at > lane_length(net, route[0]) - 12.0
-        or _blocked(net, route[0], at)
+        or blocked(net, route[0], at)
     ):
         return None
     look, driver = draw_look(category, rng), draw_driver(rng, category)
-    driver = replace(driver, speed_factor=min(driver.speed_factor, 0.97))
+    driver = replace(driver, speed_factor=mood.lead_pace * min(driver.speed_factor, 0.97))
     path = build_path(net, route, driver, half_width_m=look.size_lwh_m[1] / 2)
     return Start(
         category, look, driver, path, at, 0.6 * float(path.cap_mps[int(at / STEP_M)]), False, rider="motor" in category

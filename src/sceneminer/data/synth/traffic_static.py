@@ -135,6 +135,8 @@ def obstruct(
     net: RoadNet, lane_id: int, station_m: float, ground: Ground, rng: np.random.Generator, *, into_m: float
 ) -> Still | None:
     """A vehicle double-parked in a lane with its hazard lights on, ``into_m`` of it inside the lane."""
+    while (beside := net.lanes[lane_id].right) is not None:  # they stand by the kerb, not between lanes
+        lane_id = beside
     lane = net.lanes[lane_id]
     category = ("vehicle.car", "vehicle.truck")[int(rng.random() < 0.35)]
     look = draw_look(category, rng, style="delivery" if category == "vehicle.truck" else None)
@@ -154,7 +156,8 @@ def place_obstructions(net: RoadNet, route: list[int], mood: Mood, ground: Groun
     for _ in range(int(rng.poisson(mood.double_parked))):
         if lanes:
             lane_id = lanes[int(rng.integers(len(lanes)))]
-            at = float(rng.uniform(48.0 if lane_id == route[0] else 20.0, max(49.0, lane_length(net, lane_id) - 22.0)))
+            first = 48.0 if lane_id == route[0] else 20.0 if net.lanes[lane_id].left is None else 32.0
+            at = float(rng.uniform(first, max(first + 1.0, lane_length(net, lane_id) - 22.0)))
             if at > lane_length(net, lane_id) - 20.0:
                 continue
             obstruct(net, lane_id, at, ground, rng, into_m=float(rng.uniform(0.7, 1.7)))

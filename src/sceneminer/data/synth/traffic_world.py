@@ -18,13 +18,14 @@ from sceneminer.data.synth.pedestrians import (
     move_walkers,
     walker_bodies,
 )
-from sceneminer.data.synth.scene import TICK_S, Signal
+from sceneminer.data.synth.scene import EGO_LEAD_S, TICK_S, Signal
+from sceneminer.data.synth.traffic_ego import WARM_S, choose_ego
 from sceneminer.data.synth.traffic_lanes import consider_lane_changes
 from sceneminer.data.synth.traffic_mood import Mood
 from sceneminer.data.synth.traffic_net import RoadNet, lane_zebras, without_blockages
 from sceneminer.data.synth.traffic_path import STEP_M, TICKS_PER_PLAN, build_path
 from sceneminer.data.synth.traffic_rules import stops_ahead
-from sceneminer.data.synth.traffic_spawn import EGO_LOOK, choose_ego, draw_jaywalkers, draw_traffic, draw_walkers
+from sceneminer.data.synth.traffic_spawn import EGO_LOOK, draw_jaywalkers, draw_traffic, draw_walkers
 from sceneminer.data.synth.traffic_static import (
     Ground,
     Still,
@@ -45,8 +46,6 @@ from sceneminer.data.synth.vehicles import (
     wake_and_leave,
 )
 
-WARM_S = 8.0
-
 
 @dataclass
 class World:
@@ -60,6 +59,8 @@ class World:
     people: Walkers
     ground: Ground
     still: Bodies
+    until_s: float
+    """When the recording ends."""
     lights: dict[int, tuple[Signal, ...]]
     """Signals of the traffic across each crossing that has them."""
     violators: set[int] = field(default_factory=set)
@@ -86,9 +87,9 @@ def make_world(
     extras = extras or Extras()
     net, town = without_blockages(roads), roads.town
     seconds = WARM_S + duration_s + 2.0
-    route, start_m, driver = choose_ego(net, mood, rng, length_m=16.0 * seconds)
     ground = Ground(town)
     set_up_works(net, ground, rng)
+    route, start_m, driver = choose_ego(net, mood, rng, seconds=seconds)
     way = build_path(net, route, driver).xy[::20]
     place_obstructions(net, route[:8], mood, ground, rng)
     for item in extras.things:
@@ -110,7 +111,8 @@ def make_world(
     still = _still_bodies(ground)
     pavement = np.array([item.pose[2] > 0.0 for item in ground.items if item.role != "rack"], bool)
     people = make_walkers(town, [*walks, *extras.people], still.box[pavement])
-    return World(net, mood, rng, route, fleet, people, ground, still, lights_over_crossings(roads))
+    until_s = duration_s + EGO_LEAD_S
+    return World(net, mood, rng, route, fleet, people, ground, still, until_s, lights_over_crossings(roads))
 
 
 def _still_bodies(ground: Ground) -> Bodies:
@@ -139,7 +141,7 @@ def step_world(world: World, tick: int, time_s: float) -> None:
         )
         bodies = _together(_reach_on(traffic, world.violators), walker_bodies(people), world.still)
         plan_step(fleet, bodies, stop, time_s)
-        consider_lane_changes(fleet, tick // TICKS_PER_PLAN, time_s, pushy=world.mood.pushy)
+        consider_lane_changes(fleet, tick // TICKS_PER_PLAN, time_s, pushy=world.mood.pushy, until_s=world.until_s)
     move(fleet)
     move_walkers(people, time_s, dt_s=TICK_S)
 
