@@ -51,7 +51,7 @@ class TinyRecipe:
     loop: Loop = field(default_factory=lambda: Loop(steps=4800, decay_steps=3500, rate=2e-3, muon_rate=0.02))
     keep: float = 0.3
     """Share of patches computed until the last ``whole_steps``."""
-    whole_steps: int = 250
+    whole_steps: int = 0
     contrast_from: int = 1200
     """Until then both sides learn facts alone: a patch says what is where, a text only that it is somewhere."""
     clip_weight: float = 1.0
