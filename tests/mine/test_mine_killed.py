@@ -100,6 +100,15 @@ def test_killed_while_retrying_it_loses_nothing(tmp_path, model, roots, monkeypa
     assert content(index) == whole and quarantine_text(index) == lines
 
 
+@pytest.fixture
+def heard_interrupts():
+    """A shell's background jobs ignore ctrl-c, and so would what they start."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard_interrupts")
 def test_ctrl_c_ends_with_130_and_the_same_command_continues(tmp_path, tower_folder):
     root, index = tmp_path / "root", tmp_path / "index"
     for name in "abcdefgh":
