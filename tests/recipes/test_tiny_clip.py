@@ -144,7 +144,7 @@ def test_a_clip_is_asked_neither_about_sides_nor_about_phrases():
 
 def test_texts_know_the_clips_of_earlier_steps():
     moments, plan = make_moments(8), BatchPlan(moments=4, objects=4)
-    truths = [truth_of(moment) for moment in moments]
+    truths = [truth_of(moment, union_scene(moment.views)) for moment in moments]
     batch = make_batch(moments[:4], plan, np.random.default_rng(2), grammar="train", memory=truths)
     assert torch.equal(batch.true_of_memory[:, :4], batch.true_of_clip)
     assert bool(batch.true_of_memory[:, 4:].any())

@@ -19,7 +19,8 @@ from numpy import ndarray
 from torch import Tensor
 
 from sceneminer.data.errors import DataError
-from sceneminer.data.media import MediaRoot, existing_folder, resize_image
+from sceneminer.data.media import MediaRoot, existing_folder
+from sceneminer.mine.decode import fit_tower
 from sceneminer.model.tower import Tower
 from sceneminer.model.zoo import load_text_tower
 
@@ -73,9 +74,7 @@ def encode_files(tower: Tower, root: Path, files: Sequence[str]) -> Float[Tensor
     media = MediaRoot(existing_folder(root, "the data folder"))
     found = []
     for name in files:
-        image = media.read_image(name)
-        height, width = tower.input_size(image.shape[1], image.shape[0])
-        small = resize_image(image, (width, height), resample=tower.resample)
+        small = fit_tower(media.read_image(name), tower)
         found.append(tower.encode_images(torch.from_numpy(small.copy()).permute(2, 0, 1)[None]).embeddings)
     return torch.cat(found)
 

@@ -31,6 +31,11 @@ def read_for_tower(log: Log, key: ImageKey, tower: Tower) -> Decoded:
         image = log.store.read_image(series, i)
     except MediaError as error:
         return error.issue
+    return fit_tower(image, tower)
+
+
+def fit_tower(image: UInt8[ndarray, "h w 3"], tower: Tower) -> UInt8[ndarray, "h2 w2 3"]:
+    """The whole image at the tower's input size."""
     height, width = tower.input_size(image.shape[1], image.shape[0])
     return resize_image(image, (width, height), resample=tower.resample)
 

@@ -72,8 +72,9 @@ class MomentTruth:
     around: frozenset[Fact]
 
 
-def truth_of(moment: Moment) -> MomentTruth:
-    return MomentTruth(clip_truth(moment.views, union_scene(moment.views)), moment.around.facts)
+def truth_of(moment: Moment, union: SceneFacts) -> MomentTruth:
+    """Of a moment and ``union_scene`` of its views."""
+    return MomentTruth(clip_truth(moment.views, union), moment.around.facts)
 
 
 def make_batch(
@@ -104,7 +105,7 @@ def make_batch(
     phrases = [object_captions(_alone(sight), rng, grammar=grammar)[0][0] for _, sight in objects]
     known = [*told, *alone]
     view_facts = [view.facts for view in views]
-    own = [truth_of(moment) for moment in moments]
+    own = [truth_of(moment, union) for moment, union in zip(moments, unions, strict=True)]
     truths = [truth.clip for truth in own]
     of_view = _subsets(known, view_facts)
     said_of_clip = [k for k, c in enumerate(known) if all(carries_over(fact) for fact in c.facts)]

@@ -10,7 +10,6 @@ Command: ``python -m sceneminer.recipes.tiny_clip --out runs/tiny``, again to re
 """
 
 import argparse
-import hashlib
 import json
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,9 +27,10 @@ from sceneminer.data.synth.captions import caption, object_captions
 from sceneminer.data.synth.facts import Fact
 from sceneminer.labels.prompts import BACKGROUND_PROMPTS, TAG_NEGATIVES, TAG_PROMPTS
 from sceneminer.model.text import TextTokenizer, load_tokenizer
-from sceneminer.recipes.tiny_batch import Batch, BatchPlan, MomentTruth, augment, make_batch, truth_of
-from sceneminer.recipes.tiny_data import Moment, ShardPlan, read_shard, write_shards
+from sceneminer.recipes.tiny_batch import Batch, BatchPlan, augment, make_batch
+from sceneminer.recipes.tiny_data import Moment, ShardPlan, write_shards
 from sceneminer.recipes.tiny_facts import GROUPS, Anchors, local_facts, open_facts
+from sceneminer.recipes.tiny_library import Library, key_of
 from sceneminer.recipes.tiny_loss import box_weights, contrast, contrast_with_memory, patch_truth, pooled
 from sceneminer.recipes.tiny_model import Shape, TinyClip, config_of, write_processor
 from sceneminer.recipes.tiny_start import start_vision
@@ -130,35 +130,6 @@ def train_tiny(
     say = (lambda text: None) if quiet else (lambda text: print(text, flush=True))
     run_loop(model, loss_at, recipe.loop, out, describe=describe, stop_at=stop_at, say=say)
     return model
-
-
-def key_of(moment: Moment) -> int:
-    """A number that names a moment whatever other shards there are."""
-    return int.from_bytes(hashlib.sha256(f"{moment.drive}@{moment.time_s}".encode()).digest()[:7], "big")
-
-
-class Library:
-    """The moments of all shards in a folder, which may grow."""
-
-    def __init__(self, folder: Path):
-        self.folder, self.moments = folder, list[Moment]()
-        self._read: set[Path] = set()
-        self._truths: dict[int, MomentTruth] = {}
-        self.look()
-
-    def recall(self, keys: Sequence[int], *, forget: bool) -> tuple[list[MomentTruth], Bool[Tensor, "q"]]:
-        """What is true of remembered moments, and which of them are known; none where they are to be forgotten."""
-        nothing = MomentTruth(frozenset(), frozenset())
-        truths = [nothing if forget else self._truths.get(key, nothing) for key in keys]
-        return truths, torch.tensor([truth is not nothing for truth in truths], dtype=torch.bool)
-
-    def look(self) -> None:
-        """Read the shards that have come since."""
-        for path in sorted(set(self.folder.glob("*.safetensors")) - self._read):
-            found = read_shard(path)
-            self.moments += found
-            self._truths |= {key_of(moment): truth_of(moment) for moment in found}
-            self._read.add(path)
 
 
 def make_tiny(recipe: TinyRecipe, tokenizer: TextTokenizer, facts: Mapping[Fact, float]) -> TinyClip:
