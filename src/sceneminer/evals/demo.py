@@ -37,7 +37,8 @@ class DemoTown:
     """What is recorded: small enough to be rendered in a minute or two, varied enough to be searched."""
 
     logs: int = 5
-    seed: int = 3
+    seed: int = 9
+    """By its labels, not by what is found: each of the queries is true of some drive of this town."""
     split: str = "val"
     size_hw: tuple[int, int] = (160, 280)
     sensors: tuple[str, ...] = _CAMERAS
