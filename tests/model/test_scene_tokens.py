@@ -27,6 +27,7 @@ def inputs(*, views: int = 3) -> dict[str, torch.Tensor]:
         "rays": rays / rays.norm(dim=-1, keepdim=True),
         "age_s": torch.tensor([1.5, 1.0, 0.5, 0.0]),
         "bev": bev,
+        "last_from_frame": torch.eye(4).expand(1, 4, 4, 4).clone(),
     }
 
 
@@ -43,6 +44,18 @@ def test_rays_and_ages_do_matter():
     assert (tokens(**given | {"rays": -given["rays"]}) - base).abs().max() > 1e-3
     assert (tokens(**given | {"rays": given["rays"] * torch.nan}) - base).abs().max() > 1e-3
     assert (tokens(**given | {"age_s": given["age_s"].flip(0)}) - base).abs().max() > 1e-3
+
+
+def test_ego_motion_is_read_and_an_unknown_one_is_as_none():
+    tokens, given = make_tokens(), inputs()
+    base = tokens(**given)
+    ahead = {"last_from_frame": given["last_from_frame"].clone()}
+    ahead["last_from_frame"][:, :-1, 0, 3] = -6.0
+    assert (tokens(**given | ahead) - base).abs().max() > 1e-3
+    lost = {"last_from_frame": torch.full_like(given["last_from_frame"], torch.nan)}
+    unknown = tokens(**given | lost)
+    assert torch.isfinite(unknown).all()
+    assert (unknown - base).abs().max() > 1e-3
 
 
 def test_a_missing_image_is_as_a_camera_that_is_not_there():

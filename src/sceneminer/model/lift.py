@@ -68,11 +68,17 @@ class Lift(nn.Module):
         normed = self.norm(patches.reshape(rows * columns, -1))
         features = self.reduce(normed)
         probability = self.distance(normed).softmax(-1) * self.bins
-        corner, weight = _corners(uv, rows, columns)
-        low, fraction = self._bin(distance_m)
-        low, fraction = low[:, None], fraction[:, None]
+        corner, weight, low, fraction = self.places(uv, distance_m, (rows, columns))
         at_distance = probability[corner, low] * (1 - fraction) + probability[corner, low + 1] * fraction
         return torch.einsum("pk,pkc->pc", weight * at_distance, features[corner])
+
+    def places(
+        self, uv: Float[Tensor, "p 2"], distance_m: Float[Tensor, "p"], patch_grid: tuple[int, int]
+    ) -> tuple[Int[Tensor, "p 4"], Float[Tensor, "p 4"], Int[Tensor, "p 1"], Float[Tensor, "p 1"]]:
+        """Which patches each point reads and how much of each, its lower distance bin and the fraction to the next."""
+        corner, weight = _corners(uv, *patch_grid)
+        low, fraction = self._bin(distance_m)
+        return corner, weight, low[:, None], fraction[:, None]
 
     def _bin(self, distance_m: Float[Tensor, "p"]) -> tuple[Int[Tensor, "p"], Float[Tensor, "p"]]:
         """Lower bin and fraction towards the next; bins are even in log distance from 1 to 60 m, ends held."""

@@ -141,7 +141,12 @@ class SceneModel(nn.Module):
             pooled = self.pool(patches[i].flatten(0, 1)).unflatten(0, (t, v))
             fused = self.temporal(bev[i : i + 1], last_from_frame[i : i + 1])
             tokens = self.scene_tokens(
-                patches=pooled[None], valid=valid[i : i + 1], rays=rays[i : i + 1], age_s=age_s, bev=fused
+                patches=pooled[None],
+                valid=valid[i : i + 1],
+                rays=rays[i : i + 1],
+                age_s=age_s,
+                bev=fused,
+                last_from_frame=last_from_frame[i : i + 1],
             )
             parts.append(round_stream(tokens, mean_embedding(embeddings[i : i + 1], valid[i : i + 1])))
         return Stream(torch.cat([p.tokens for p in parts]), torch.cat([p.embedding for p in parts]))

@@ -10,7 +10,9 @@ from torch.nn import functional
 from sceneminer.geometry.grid import BevGrid
 
 _HEADS = 8
-_RAY_BANDS, _CELL_BANDS = 4, 6
+_RAY_BANDS, _CELL_BANDS, _MOTION_BANDS = 4, 6, 3
+_MOTION_SCALE = (20.0, 4.0, 0.5)
+"""Of metres ahead, metres to the left and radians per frame period: the most that is told apart well."""
 
 
 def pool_patches(patches: Float[Tensor, "n gh gw d"], token_grid: tuple[int, int]) -> Float[Tensor, "n ty tx d"]:
@@ -24,6 +26,12 @@ def fourier(values: Float[Tensor, "*n k"], bands: int) -> Float[Tensor, "*n f"]:
     """Values in [-1, 1] with their sines and cosines at octaves from π (Mildenhall et al., NeRF, eq. 4)."""
     scaled = values[..., None] * (math.pi * 2.0 ** torch.arange(bands, device=values.device))
     return torch.cat([values, scaled.sin().flatten(-2), scaled.cos().flatten(-2)], -1)
+
+
+def planar_motion(last_from_frame: Float[Tensor, "*b 4 4"]) -> Float[Tensor, "*b 3"]:
+    """(x, y, yaw) of earlier ego frames in the last one: metres and radians; NaN where the motion is unknown."""
+    yaw = torch.atan2(last_from_frame[..., 1, 0], last_from_frame[..., 0, 0])
+    return torch.stack([last_from_frame[..., 0, 3], last_from_frame[..., 1, 3], yaw], -1)
 
 
 class CrossBlock(nn.Module):
@@ -82,6 +90,7 @@ class SceneTokens(nn.Module):
         self.ray_in = nn.Linear(3 * (1 + 2 * _RAY_BANDS), width)
         self.cell_in = nn.Linear(2 * (1 + 2 * _CELL_BANDS), width)
         self.age_in = nn.Linear(1 * (1 + 2 * 2), width)
+        self.motion_in = nn.Linear(3 * (1 + 2 * _MOTION_BANDS), width)
         self.memory_norm = nn.LayerNorm(width)
         # One for all layers: this is the largest product in the trunk, and memory is the same for each of them.
         self.key_value = nn.Linear(width, 2 * width)
@@ -100,14 +109,22 @@ class SceneTokens(nn.Module):
         rays: Float[Tensor, "c t v ty tx 3"],
         age_s: Float[Tensor, "t"],
         bev: Float[Tensor, "c ch y x"],
+        last_from_frame: Float[Tensor, "c t 4 4"],
+        keep: float = 1.0,
+        generator: torch.Generator | None = None,
     ) -> Float[Tensor, "c q w"]:
         """Tokens in fp32. ``rays`` are NaN where unknown; ``age_s`` counts back from the last frame; the last
-        channel of ``bev`` is its observed mask."""
+        channel of ``bev`` is its observed mask; ``last_from_frame`` is ego's motion, NaN where unknown. In training a
+        random share ``keep`` of the image tokens is enough, the same for all clips of a call."""
         image, image_valid = self._image_memory(patches, valid, rays, age_s)
+        if keep < 1.0:
+            chosen = torch.randperm(image.shape[1], generator=generator)[: max(1, round(keep * image.shape[1]))]
+            image, image_valid = image[:, chosen], image_valid[:, chosen]
         cells, cells_valid = self._bev_memory(bev)
+        motion, motion_valid = self._motion_memory(last_from_frame, age_s)
         c = len(patches)
-        memory = torch.cat([self.nothing.expand(c, 1, -1), cells, image], 1)
-        memory_valid = torch.cat([cells_valid.new_ones(c, 1), cells_valid, image_valid], 1)
+        memory = torch.cat([self.nothing.expand(c, 1, -1), motion, cells, image], 1)
+        memory_valid = torch.cat([cells_valid.new_ones(c, 1), motion_valid, cells_valid, image_valid], 1)
         key, value = self.key_value(self.memory_norm(memory)).chunk(2, -1)
         tokens = self.queries.expand(c, -1, -1)
         for block in self.blocks:
@@ -130,3 +147,12 @@ class SceneTokens(nn.Module):
         mean = functional.adaptive_avg_pool2d(bev[:, :-1] * observed, self.bev_token_grid) / share.clamp(min=1e-6)
         token = self.bev_in(mean.flatten(2).transpose(1, 2)) + self.cell_in(self.get_buffer("cells"))
         return token, share.flatten(1) > 0
+
+    def _motion_memory(self, last_from_frame: Tensor, age_s: Tensor) -> tuple[Tensor, Tensor]:
+        """One entry for each earlier frame, in units of what a frame period's drive can be at most."""
+        moved = planar_motion(last_from_frame[:, :-1])
+        known = torch.isfinite(moved).all(-1)
+        periods = torch.arange(moved.shape[1], 0, -1, device=moved.device)[:, None]
+        scaled = torch.where(known[..., None], moved, 0.0) / (moved.new_tensor(_MOTION_SCALE) * periods)
+        age = self.age_in(fourier(age_s[:-1, None] / 4.0, 2))
+        return self.motion_in(fourier(scaled.clamp(-1.0, 1.0), _MOTION_BANDS)) + age, known

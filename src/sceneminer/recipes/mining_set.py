@@ -1,0 +1,183 @@
+"""Windows as clips in tensors: what a step of ``mining`` reads, and what is true of it.
+
+All windows have one rig and cameras that look at each Frame's own time, so that where a BEV point lies in the images is
+the same for every Frame and is worked out once.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Float16, Int
+from numpy import ndarray
+from torch import Tensor
+
+from sceneminer.data.frame import Frame, Measurement
+from sceneminer.data.synth.rig import rig_sensors
+from sceneminer.data.track import CATEGORIES, VEHICLES, VULNERABLE
+from sceneminer.geometry.pose import invert
+from sceneminer.labels.ego import EGO_SIZE
+from sceneminer.model.config import ModelConfig
+from sceneminer.model.geometry import LiftPoints, sample_points, token_rays
+from sceneminer.model.lift import Lift
+from sceneminer.recipes.mining_data import CAMERAS, FRAME_US, STATE_US
+from sceneminer.recipes.mining_features import Window
+
+CLASSES = ("vehicle", "vulnerable", "static")
+"""Of agents in dense targets and in forecasts."""
+FRAMES = 4
+NOW = FRAMES - 1
+_STEPS = FRAME_US // STATE_US
+
+
+@dataclass(frozen=True, eq=False)
+class ClipRef:
+    """A clip of a window: its Frames are ``first`` to ``first + 3``."""
+
+    window: int
+    first: int
+
+
+@dataclass(frozen=True, eq=False)
+class Agents:
+    """Agents around ego at a clip's last Frame, in its ego frame, with where they go: padded to a common count."""
+
+    state: Float[Tensor, "c a 8"]
+    """x, y, yaw, vx, vy, yaw rate, length, width; metres, seconds, radians."""
+    future: Float[Tensor, "c a f 2"]
+    """x, y every half second, from half a second on to 4 s; NaN where unknown."""
+    past: Float[Tensor, "c a p 2"]
+    """x, y at the clip's earlier Frames, oldest first; NaN where absent."""
+    kind: Int[Tensor, "c a"]
+    """Index into ``CLASSES``."""
+    risk: Float[Tensor, "c a"]
+    """Largest over the clip."""
+    there: Bool[Tensor, "c a"]
+    row: Int[Tensor, "c a"]
+    """Of the window's agents; -1 where there is none."""
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """What the trunk reads of some clips."""
+
+    embeddings: Float[Tensor, "c t v e"]
+    patches: Float16[Tensor, "c t v gh gw d"]
+    last_from_frame: Float[Tensor, "c t 4 4"]
+
+
+def class_of(category: str) -> int:
+    return 0 if category in VEHICLES else 1 if category in VULNERABLE else 2
+
+
+assert {class_of(category) for category in CATEGORIES} == {0, 1, 2}
+
+
+def clips_of_windows(windows: Sequence[Window], *, stride: int = 1) -> list[ClipRef]:
+    """Every clip of every window; ``stride`` in half seconds (2: as mining cuts them)."""
+    return [ClipRef(w, k) for w, window in enumerate(windows) for k in range(0, window.clips, stride)]
+
+
+def read_batch(windows: Sequence[Window], clips: Sequence[ClipRef]) -> Batch:
+    """The tower's features of the clips and ego's motion."""
+    embeddings = torch.stack([windows[c.window].embeddings[c.first : c.first + FRAMES] for c in clips]).float()
+    patches = torch.stack([windows[c.window].patches(c.first, FRAMES) for c in clips])
+    return Batch(embeddings, patches, torch.stack([motion_of(windows[c.window], c.first) for c in clips]))
+
+
+def motion_of(window: Window, first: int) -> Float[Tensor, "t 4 4"]:
+    """``last_from_frame`` of a clip."""
+    poses = window.tensors["world_from_ego"][first : first + FRAMES]
+    return torch.from_numpy((invert(poses[-1]) @ poses).astype(np.float32))
+
+
+@lru_cache(maxsize=4)
+def rig_geometry(config: ModelConfig, size_hw: tuple[int, int]) -> tuple[LiftPoints, Float[ndarray, "v ty tx 3"]]:
+    """Where BEV points lie in the six cameras, and the rays of their tokens, for Frames whose cameras are in step."""
+    sensors = rig_sensors(size_hw, CAMERAS).sensors
+    eye = np.eye(4)
+    frame = Frame("", 0, eye, {name: Measurement(sensors[name], 0, 0, eye, True) for name in CAMERAS})
+    points = sample_points(frame, CAMERAS, grid=config.grid, heights_m=config.heights_m)
+    return points, token_rays(frame, CAMERAS, token_grid=config.image_token_grid)
+
+
+def lift_batch(
+    lift: Lift, patches: Float[Tensor, "n v gh gw d"], points: LiftPoints
+) -> Float[Tensor, "n ch y x"]:
+    """``lift`` of many Frames that share their points: the same numbers up to rounding, several times as fast."""
+    n, views, rows, columns, _ = patches.shape
+    normed = lift.norm(patches.float())
+    features = lift.reduce(normed).flatten(2, 3)
+    probability = (lift.distance(normed).softmax(-1) * lift.bins).flatten(2, 3)
+    cells = lift.levels * lift.shape[0] * lift.shape[1]
+    total = features.new_zeros(n, cells, lift.width)
+    count = torch.zeros(cells)
+    for view in range(views):
+        seen = torch.from_numpy(points.visible[view].nonzero()[0])
+        if len(seen) == 0:
+            continue
+        corner, weight, low, fraction = lift.places(
+            torch.from_numpy(points.uv[view])[seen], torch.from_numpy(points.distance_m[view])[seen], (rows, columns)
+        )
+        chance, bins = probability[:, view].flatten(1), corner * lift.bins + low
+        # index_select: its backward pass is an index_add, several times as fast as that of fancy indexing.
+        nearer, farther = (chance.index_select(1, b.flatten()).unflatten(1, corner.shape) for b in (bins, bins + 1))
+        at_distance = nearer * (1 - fraction) + farther * fraction
+        pulled = features[:, view].index_select(1, corner.flatten()).unflatten(1, corner.shape)
+        total = total.index_add(1, seen, torch.einsum("npk,npkc->npc", weight * at_distance, pulled).to(total))
+        count = count.index_add(0, seen, torch.ones(len(seen)))
+    total = total.unflatten(1, (lift.levels, -1)).sum(1)
+    count = count.reshape(lift.levels, -1).sum(0).to(total)
+    mean = total / count.clamp(min=1.0)[:, None]
+    observed = (count > 0).to(mean)[:, None].expand(n, -1, 1)
+    return torch.cat([mean, observed], -1).transpose(1, 2).unflatten(2, lift.shape)
+
+
+def agents_of(windows: Sequence[Window], clips: Sequence[ClipRef], *, reach_m: float = 50.0) -> Agents:
+    """Agents within reach at each clip's last Frame, nearest first."""
+    found = [_agents(windows[c.window], c.first, reach_m) for c in clips]
+    most = max(1, *(len(a["row"]) for a in found))
+
+    def padded(name: str, fill: float) -> Tensor:
+        out = []
+        for agents in found:
+            value = np.asarray(agents[name])
+            room = np.full((most - len(value), *value.shape[1:]), fill, value.dtype)
+            out.append(np.concatenate([value, room]))
+        return torch.from_numpy(np.stack(out))
+
+    row = padded("row", -1)
+    floats = {name: padded(name, np.nan).float() for name in ("state", "future", "past", "risk")}
+    return Agents(**floats, kind=padded("kind", 0), there=row >= 0, row=row)
+
+
+def _agents(window: Window, first: int, reach_m: float) -> Mapping[str, ndarray]:
+    now = (first + NOW) * _STEPS
+    pose = window.tensors["world_from_ego"][first + NOW]
+    states = window.tensors["agents"]
+    here = states[:, now].astype(np.float64)
+    xy, yaw = planar(pose, here[:, :2]), np.arctan2(pose[1, 0], pose[0, 0])
+    rotated = here[:, 3:5] @ pose[:2, :2]
+    state = np.concatenate([xy, (here[:, 2:3] - yaw + np.pi) % (2 * np.pi) - np.pi, rotated, here[:, 5:]], 1)
+    distance = np.hypot(xy[:, 0] - EGO_SIZE.rear_axle_to_center_m, xy[:, 1])
+    near = np.flatnonzero(np.isfinite(state).all(1) & (distance <= reach_m))
+    near = near[np.argsort(distance[near], kind="stable")]
+    ahead = now + _STEPS * np.arange(1, 9)
+    behind = now - _STEPS * np.arange(NOW, 0, -1)
+    risk = window.tensors["agent_risk"][near, first * _STEPS : first * _STEPS + 4 * _STEPS + 1]
+    kinds = np.array([class_of(category) for category in window.truth["categories"]], np.int64)
+    return {
+        "state": state[near],
+        "future": planar(pose, states[near][:, ahead, :2].astype(np.float64)),
+        "past": planar(pose, states[near][:, behind, :2].astype(np.float64)),
+        "kind": kinds[near],
+        "risk": np.nan_to_num(risk).max(1, initial=0.0),
+        "row": near.astype(np.int64),
+    }
+
+
+def planar(world_from_ego: Float[ndarray, "4 4"], xy: Float[ndarray, "*b 2"]) -> Float[ndarray, "*b 2"]:
+    """Points of the world's plane in the ego frame."""
+    return (xy - world_from_ego[:2, 3]) @ world_from_ego[:2, :2]
