@@ -14,7 +14,7 @@ from sceneminer.data.options import OpenOptions
 from sceneminer.data.synth.console import synth_with_progress
 from sceneminer.export.card import ClipCard, read_cards
 from sceneminer.export.report import write_report
-from sceneminer.export.words import risk_words, tag_words, top_tags
+from sceneminer.export.words import camera_words, risk_words, tag_words, top_tags
 from sceneminer.index.search import Hit, Index, hardest, open_index, search, text_encoder
 from sceneminer.mine.console import mine_with_progress
 from sceneminer.mine.units import MiningPlan
@@ -118,7 +118,7 @@ def _print_hits(console: Console, index: Index, title: str, hits: Sequence[Hit])
         table.add_column(name, justify="right" if name == "score" else "left")
     for hit in hits:
         card = cards[hit.best_clip_id]
-        said = "\n".join((risk_words(card), _tags(card), card.description))
+        said = "\n".join(line for line in (risk_words(card), camera_words(card), _tags(card), card.description) if line)
         table.add_row(f"{hit.score:.3f}", hit.log_name, _span(card), said)
     console.print(table)
 

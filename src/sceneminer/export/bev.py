@@ -250,7 +250,7 @@ def _label_focus(
     panel: Panel, view: BevView, subject: Subject, agents: AgentStates, world_from_ego: ndarray, palette: Palette
 ) -> None:
     card = subject.card
-    if subject.focus not in agents.track_ids or card.measure is None:
+    if subject.focus not in agents.track_ids or card.why.measure is None:
         return
     a = agents.track_ids.index(subject.focus)
     if not agents.present[a, -1]:
@@ -259,7 +259,7 @@ def _label_focus(
     x, y = view.pixels(center)
     gap = max(0.75 * float(agents.length_m[a, -1]) * view.px_per_m, 11.0) + 8
     size_px = 13 if view.width_px >= 400 else 12
-    words = f"{category_words(card.category)}: {measure_words(card.measure, card.value)}"
+    words = f"{category_words(card.why.category)}: {measure_words(card.why.measure, card.why.value)}"
     need = gap + text_width(words, size_px) + 8
     sides = [(x + need < view.width_px, float(x + gap), "lm"), (x - need > 0, float(x - gap), "rm")]
     if x < view.origin[0]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sceneminer.index.errors import QueryError
-from sceneminer.index.search import Index
+from sceneminer.index.search import EXPLANATION, Index, risk_source
 from sceneminer.index.where import quote
 from sceneminer.labels.prompts import TAGS
 
@@ -18,19 +18,29 @@ _COLUMNS = (
     "end_us",
     "images",
     "images_masked",
-    "risk_camera",
-    "risk_tracks",
-    "risk_tracks_agent",
-    "risk_tracks_category",
-    "risk_tracks_time_us",
-    "risk_tracks_measure",
-    "risk_tracks_value",
+    *(f"risk_{source}{part}" for source in ("tracks", "camera") for part in ("", *(f"_{p}" for p in EXPLANATION))),
+    "risk_camera_x_m",
+    "risk_camera_y_m",
     "ambiguity",
     "rarity",
     "hardness",
 )
 NOTHING_NEAR = 0.005
 """Below this a risk is said to be nothing, and needs no explanation."""
+
+
+@dataclass(frozen=True)
+class Why:
+    """Who, when and which measure is behind a risk; all None where nobody is."""
+
+    agent: str | None = None
+    """Track id, or which of the forecast's agents."""
+    category: str | None = None
+    time_us: int | None = None
+    measure: str | None = None
+    value: float | None = None
+    place_m: tuple[float, float] | None = None
+    """x, y in the ego frame of the clip's last Frame; only of forecasts, whose agents have no track."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +60,8 @@ class ClipCard:
     images_masked: int | None
     risk_camera: float | None
     risk_tracks: float | None
-    agent: str | None
-    """Track behind ``risk_tracks``, with its category, the instant, and the measure that explains it."""
-    category: str | None
-    time_us: int | None
-    measure: str | None
-    value: float | None
+    why_tracks: Why
+    why_camera: Why
     ambiguity: float | None
     rarity: float | None
     hardness: float | None
@@ -66,23 +72,30 @@ class ClipCard:
 
     @property
     def risk(self) -> float | None:
-        return self.risk_tracks if self.risk_camera is None else self.risk_camera
+        return self.risk_tracks if self.risk_tracks is not None else self.risk_camera
 
     @property
     def risk_source(self) -> str | None:
-        if self.risk_camera is not None:
-            return "camera"
-        return None if self.risk_tracks is None else "tracks"
+        return risk_source({"risk_tracks": self.risk_tracks, "risk_camera": self.risk_camera})
+
+    @property
+    def why(self) -> Why:
+        """What is behind ``risk``."""
+        return self.why_camera if self.risk_source == "camera" else self.why_tracks
 
     @property
     def explained(self) -> bool:
         """Whether there is an agent, an instant and a measure worth naming."""
-        known = self.agent is not None and self.time_us is not None and self.measure is not None
-        return known and (self.risk_tracks or 0.0) >= NOTHING_NEAR
+        return worth_naming(self.why, self.risk)
 
     def offset_s(self, time_us: int) -> float:
         """Seconds since the start of the log."""
         return (time_us - self.log_start_us) / 1e6
+
+
+def worth_naming(why: Why, risk: float | None) -> bool:
+    known = why.agent is not None and why.time_us is not None and why.measure is not None
+    return known and (risk or 0.0) >= NOTHING_NEAR
 
 
 def read_cards(index: Index, clip_ids: Iterable[str]) -> dict[str, ClipCard]:
@@ -114,11 +127,17 @@ def _card(row: dict[str, Any], log: dict[str, Any]) -> ClipCard:
         description=log["description"] or "",
         log_start_us=log["start_us"],
         log_end_us=log["end_us"],
-        agent=row["risk_tracks_agent"],
-        category=row["risk_tracks_category"],
-        time_us=row["risk_tracks_time_us"],
-        measure=row["risk_tracks_measure"],
-        value=row["risk_tracks_value"],
+        why_tracks=_why(row, "tracks", None),
+        why_camera=_why(row, "camera", _place(row)),
         tags={tag: row[f"tag_{tag}"] for tag in TAGS},
         label_tags={tag: row[f"label_tag_{tag}"] for tag in TAGS},
     )
+
+
+def _why(row: dict[str, Any], source: str, place_m: tuple[float, float] | None) -> Why:
+    return Why(**{part: row[f"risk_{source}_{part}"] for part in EXPLANATION}, place_m=place_m)
+
+
+def _place(row: dict[str, Any]) -> tuple[float, float] | None:
+    x_m, y_m = row["risk_camera_x_m"], row["risk_camera_y_m"]
+    return None if x_m is None or y_m is None else (float(x_m), float(y_m))

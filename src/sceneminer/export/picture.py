@@ -12,6 +12,7 @@ from sceneminer.export.panel import LIGHT, Palette, Panel, shortened
 from sceneminer.export.subject import Subject, open_subject
 from sceneminer.export.timeline import draw_timeline, read_timeline
 from sceneminer.export.words import (
+    camera_words,
     SHOWN_FROM,
     hardness_words,
     label_tag_names,
@@ -96,7 +97,8 @@ def _header(subject: Subject, width: int, palette: Palette) -> Image.Image:
     alarming = (card.risk or 0.0) >= ALARMING
     colour = palette.highlight if alarming else palette.ink
     panel.text((0, 78), shortened(risk_words(card), 17, width), colour, size_px=17)
-    for k, line in enumerate((hardness_words(card), *_tag_lines(card))):
+    lines = [line for line in (camera_words(card), hardness_words(card), *_tag_lines(card)) if line]
+    for k, line in enumerate(lines):
         panel.text((0, 100 + 17 * k), shortened(line, 14, width), palette.ink, size_px=14)
     return panel.done()
 

@@ -15,7 +15,7 @@ from sceneminer.export.panel import DARK, LIGHT
 from sceneminer.export.picture import ALARMING
 from sceneminer.export.subject import open_subject
 from sceneminer.export.timeline import Timeline, read_timeline
-from sceneminer.export.words import hardness_parts, label_tag_names, risk_words, tag_words, top_tags
+from sceneminer.export.words import camera_words, hardness_parts, label_tag_names, risk_words, tag_words, top_tags
 from sceneminer.index.errors import IndexFault
 from sceneminer.index.hardness import percentile
 from sceneminer.index.search import Hit, Index
@@ -97,8 +97,8 @@ def sparkline(line: Timeline, card: ClipCard) -> Html:
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
         shapes.append(tag("polygon", class_="under", points=f"{points[0][0]:.1f},100 {path} {points[-1][0]:.1f},100"))
         shapes.append(tag("polyline", class_="risk", points=path))
-    if card.explained and card.time_us is not None:
-        x = f"{card.offset_s(card.time_us) / end_s * 1000:.1f}"
+    if card.explained and card.why.time_us is not None:
+        x = f"{card.offset_s(card.why.time_us) / end_s * 1000:.1f}"
         shapes.append(tag("line", class_="now", x1=x, y1=0, x2=x, y2=100))
     label = f"risk over the log, highest {max((100 - y for _, y in points), default=0) / 100:.2f}"
     chart = tag("svg", *shapes, viewBox="0 0 1000 100", preserveAspectRatio="none", role="img", aria_label=label)
@@ -123,6 +123,7 @@ def _facts(hit: Hit, card: ClipCard) -> tuple[Html, ...]:
         ),
         tag("div", when, class_="when"),
         tag("div", risk_words(card), class_="why hot" if hot else "why"),
+        *([tag("div", camera_words(card), class_="why")] if camera_words(card) else []),
         tag("div", *chips, class_="tags"),
         tag("div", ", ".join(part for part in (card.location, card.description) if part), class_="what"),
         tag("div", card.clip_id, class_="id mono"),

@@ -48,8 +48,8 @@ def open_subject(index: Index, card: ClipCard) -> Subject:
     return Subject(
         card=card,
         log=log,
-        instant_us=card.time_us if card.explained and card.time_us is not None else middle,
-        focus=card.agent if card.explained else None,
+        instant_us=card.why.time_us if card.explained and card.why.time_us is not None else middle,
+        focus=card.why.agent if card.explained and card.risk_source == "tracks" else None,
         tracks=log.store.read_tracks() if log.has_tracks and log.has_poses else (),
         hdmap=_read_map(log) if log.has_poses else None,
     )

@@ -1,6 +1,6 @@
 """Scores and tags in words, for people."""
 
-from sceneminer.export.card import ClipCard
+from sceneminer.export.card import ClipCard, Why, worth_naming
 
 SHOWN_FROM = 0.5
 """A tag of at least this probability is shown."""
@@ -39,14 +39,30 @@ def risk_words(card: ClipCard) -> str:
 
 
 def why_words(card: ClipCard) -> str:
-    """Who, when and which measure is behind the tracks' risk; empty where nobody is."""
-    if card.risk_tracks is None:
+    """Who, when and which measure is behind the risk."""
+    return _named(card, card.why, card.risk)
+
+
+def camera_words(card: ClipCard) -> str:
+    """What the cameras alone say, beside a risk from tracks; empty where that is all there is, or nothing."""
+    if card.risk_source != "tracks" or card.risk_camera is None:
         return ""
-    if not card.explained or card.measure is None or card.time_us is None:
+    return f"from the cameras alone {card.risk_camera:.2f}: {_named(card, card.why_camera, card.risk_camera)}"
+
+
+def _named(card: ClipCard, why: Why, risk: float | None) -> str:
+    if not worth_naming(why, risk) or why.measure is None or why.time_us is None:
         return "nobody comes close"
+    where = ""
+    if why.place_m is not None:
+        x_m, y_m = why.place_m
+        ahead = f"{abs(x_m):.0f} m {'ahead' if x_m >= 0 else 'behind'}"
+        where = f" {ahead}" + (
+            f" and {abs(y_m):.0f} m to the {'left' if y_m > 0 else 'right'}" if abs(y_m) >= 0.5 else ""
+        )
     return (
-        f"{category_words(card.category)}, {measure_words(card.measure, card.value)}, "
-        f"at {card.offset_s(card.time_us):.1f} s"
+        f"{category_words(why.category)}{where}, {measure_words(why.measure, why.value)}, "
+        f"at {card.offset_s(why.time_us):.1f} s"
     )
 
 

@@ -62,7 +62,7 @@ def refresh_hardness(store: Store) -> Refreshed:
         logs = np.unique(np.array(rows["log_id"].to_pylist(), dtype=object)[has], return_inverse=True)[1]
         rarity[has] = mean_neighbour_distance(embedding.reshape(int(has.sum()), -1), logs)
     camera, tracks = (_numbers(rows[name]) for name in ("risk_camera", "risk_tracks"))
-    parts = {"risk": np.where(np.isnan(camera), tracks, camera), "ambiguity": _numbers(rows["ambiguity"])}
+    parts = {"risk": np.where(np.isnan(tracks), camera, tracks), "ambiguity": _numbers(rows["ambiguity"])}
     parts["rarity"] = rarity
     calibration = {name: _calibrate(values) for name, values in parts.items()}
     hardness = weigh({name: percentile(values, calibration[name]) for name, values in parts.items()})

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from sceneminer.labels.prompts import TAGS
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 TOKENS = 32
 TOKEN_WIDTH = 256
 
@@ -54,6 +54,9 @@ def clips_schema(embed_dim: int) -> pa.Schema:
         ("risk_tracks", pa.float32()),
         *((f"risk_tracks_{name}", kind) for name, kind in _EXPLANATION),
         ("risk_camera", pa.float32()),
+        *((f"risk_camera_{name}", kind) for name, kind in _EXPLANATION),
+        ("risk_camera_x_m", pa.float32()),
+        ("risk_camera_y_m", pa.float32()),
         ("ambiguity", pa.float32()),
         ("rarity", pa.float32()),
         ("hardness", pa.float32()),

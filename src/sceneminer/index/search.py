@@ -1,7 +1,7 @@
 """Search: text, an example or nothing, and a filter, to time intervals with a score and its parts."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,19 +19,15 @@ MAX_TOP = 10_000
 MAX_TEXT = 1000
 CLIPS_AN_INTERVAL = 4
 """In a ranking, where every clip is a hit of some degree, the best ``top`` times this many may widen an interval."""
+EXPLANATION = ("agent", "category", "time_us", "measure", "value")
+"""Who, when and which measure is behind a risk: columns ``risk_<source>_<part>``."""
 _SHOWN = [
     "clip_id",
     "log_id",
     "log_name",
     "start_us",
     "end_us",
-    "risk_camera",
-    "risk_tracks",
-    "risk_tracks_agent",
-    "risk_tracks_category",
-    "risk_tracks_time_us",
-    "risk_tracks_measure",
-    "risk_tracks_value",
+    *(f"risk_{source}{part}" for source in ("tracks", "camera") for part in ("", *(f"_{p}" for p in EXPLANATION))),
     "ambiguity",
     "rarity",
     "hardness",
@@ -239,10 +235,15 @@ def _rank(hit: Hit) -> tuple[bool, float, str, int]:
     return hit.score is None, -(hit.score or 0.0), hit.log_id, hit.start_us
 
 
+def risk_source(row: Mapping[str, Any]) -> str | None:
+    """What the risk of a clip is made from, as ``where.RISK_RULE`` says."""
+    return next((source for source in ("tracks", "camera") if row[f"risk_{source}"] is not None), None)
+
+
 def _hit(group: list[dict[str, Any]], score: str) -> Hit:
     group = [{name: _finite(value) for name, value in row.items()} for row in group]
     best = max(group, key=lambda row: (row[score] is not None, row[score] or 0.0, row["clip_id"]))
-    camera = best["risk_camera"]
+    source = risk_source(best)
     return Hit(
         log_id=best["log_id"],
         log_name=best["log_name"],
@@ -254,13 +255,11 @@ def _hit(group: list[dict[str, Any]], score: str) -> Hit:
         parts={
             "similarity": best.get("similarity"),
             "hardness": best["hardness"],
-            "risk": camera if camera is not None else best["risk_tracks"],
-            "risk_source": "camera" if camera is not None else "tracks" if best["risk_tracks"] is not None else None,
-            "risk_agent": best["risk_tracks_agent"],
-            "risk_category": best["risk_tracks_category"],
-            "risk_time_us": best["risk_tracks_time_us"],
-            "risk_measure": best["risk_tracks_measure"],
-            "risk_value": best["risk_tracks_value"],
+            "risk": None if source is None else best[f"risk_{source}"],
+            "risk_source": source,
+            **{f"risk_{part}": None if source is None else best[f"risk_{source}_{part}"] for part in EXPLANATION},
+            "risk_tracks": best["risk_tracks"],
+            "risk_camera": best["risk_camera"],
             "ambiguity": best["ambiguity"],
             "rarity": best["rarity"],
             "location": best["location"],

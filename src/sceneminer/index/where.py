@@ -19,7 +19,7 @@ _DIALECT = "postgres"
 MAX_LENGTH = 4000
 MAX_NODES = 400
 MAX_DEPTH = 60
-RISK_RULE = "risk is risk_camera where a trained risk head made it, else risk_tracks, else null"
+RISK_RULE = "risk is risk_tracks where the log has tracks and ego poses, else risk_camera where a trained head made it, else null"
 
 _NUMBERS = (
     "risk_tracks",
@@ -30,8 +30,11 @@ _NUMBERS = (
     "ego_speed_mps",
     "ego_distance_m",
     "risk_tracks_value",
+    "risk_camera_value",
+    "risk_camera_x_m",
+    "risk_camera_y_m",
 )
-_COUNTS = ("start_us", "end_us", "images", "images_masked", "cameras", "risk_tracks_time_us")
+_COUNTS = ("start_us", "end_us", "images", "images_masked", "cameras", "risk_tracks_time_us", "risk_camera_time_us")
 """Whole numbers: compared as doubles (exact to 9e15), since the engine refuses 1.5 or 1e19 beside an integer."""
 _TEXTS = (
     "clip_id",
@@ -42,9 +45,12 @@ _TEXTS = (
     "risk_tracks_agent",
     "risk_tracks_category",
     "risk_tracks_measure",
+    "risk_camera_agent",
+    "risk_camera_category",
+    "risk_camera_measure",
 )
 _COLUMNS: dict[str, tuple[str, Kind]] = {
-    "risk": ("coalesce(risk_camera, risk_tracks)", "number"),
+    "risk": ("coalesce(risk_tracks, risk_camera)", "number"),
     "log": ("log_name", "text"),
     **{name: (name, "number") for name in _NUMBERS},
     **{name: (f"CAST({name} AS DOUBLE)", "number") for name in _COUNTS},

@@ -17,6 +17,7 @@ from sceneminer.labels.prompts import TAGS
 from sceneminer.mine.stage import ClipSignals, mine_clips
 from sceneminer.mine.tracks import track_signals
 from sceneminer.mine.units import MiningPlan, Unit
+from sceneminer.model.forecast_risk import CameraRisk
 from sceneminer.model.scene_model import SceneModel
 
 
@@ -63,7 +64,7 @@ def mine_unit(
     signals = (
         mine_clips(model, unit, min_cameras=plan.min_cameras, workers=workers)
         if unit.log.cameras()
-        else (ClipSignals(clip, (), (), None, None, None, None) for clip in unit.clips)
+        else (ClipSignals(clip, (), (), None, None, None, None, None) for clip in unit.clips)
     )
     for found, known in zip(signals, tracks.clips, strict=True):
         if on_clip:
@@ -162,7 +163,24 @@ def _model_columns(found: ClipSignals, stream_fingerprint: str) -> dict[str, Any
         row["stream_fingerprint"] = stream_fingerprint
         row["embedding"] = found.embedding.astype(np.float32)
         row.update({f"tag_{tag}": float(p) for tag, p in zip(TAGS, found.tags, strict=True)})
+    if found.camera is not None:
+        row.update(camera_columns(found.camera, found.clip.start_us))
     return row
+
+
+def camera_columns(camera: CameraRisk, start_us: int) -> dict[str, Any]:
+    """Columns of ``clips`` that physics on a forecast fills, for a clip that begins at ``start_us``."""
+    return {
+        "risk_camera": camera.risk,
+        "risk_camera_agent": None if camera.agent is None else f"forecast {camera.agent}",
+        "risk_camera_category": camera.kind,
+        "risk_camera_time_us": None if camera.after_s is None else start_us + round(camera.after_s * 1e6),
+        "risk_camera_measure": camera.measure,
+        "risk_camera_value": camera.value,
+        "risk_camera_x_m": camera.x_m,
+        "risk_camera_y_m": camera.y_m,
+        "ambiguity": camera.ambiguity_m,
+    }
 
 
 def _unusable(unit: Unit, found: ClipSignals, plan: MiningPlan) -> str:

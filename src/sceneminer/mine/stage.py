@@ -19,6 +19,7 @@ from sceneminer.data.frame import Frame, iter_frames
 from sceneminer.data.log import Log
 from sceneminer.mine.decode import Decoded, ImageKey, iter_images
 from sceneminer.mine.units import Unit
+from sceneminer.model.forecast_risk import BEFORE_S, CLIP_S, CameraRisk, camera_risk
 from sceneminer.model.geometry import ego_motion, sample_points, token_rays
 from sceneminer.model.scene_model import SceneModel
 from sceneminer.model.stream import Stream
@@ -39,6 +40,8 @@ class ClipSignals:
     stream: Stream | None
     embedding: Float[ndarray, "e"] | None
     tags: Float[ndarray, "tags"] | None
+    camera: CameraRisk | None
+    """Physics on the model's forecast; None where it has none, or where nothing metric is known of the log."""
     thumb: UInt8[ndarray, "h w 3"] | None
 
     @property
@@ -81,7 +84,7 @@ class _Window:
 def mine_clips(model: SceneModel, unit: Unit, *, min_cameras: int, workers: int) -> Iterator[ClipSignals]:
     """The clips of a unit in time order. Clips with fewer than ``min_cameras`` usable cameras have no stream."""
     config = model.config
-    cameras = unit.log.cameras()
+    cameras, metric = unit.log.cameras(), forecasts(model, unit.log)
     times = [_frame_times(clip, config.frames_per_clip, config.frame_period_us) for clip in unit.clips]
     all_times = np.unique(np.concatenate(times))
     all_times = all_times[all_times <= unit.log.end_us]
@@ -104,11 +107,11 @@ def mine_clips(model: SceneModel, unit: Unit, *, min_cameras: int, workers: int)
                     window.features[key].patches = None
         done_us = frames[group[-1]].time_us
         while pending and min(pending[0][1][-1], all_times[-1]) <= done_us:
-            yield _clip(model, *pending.pop(0), window, min_cameras=min_cameras)
+            yield _clip(model, *pending.pop(0), window, min_cameras=min_cameras, metric=metric)
         later = {key for key, last in last_use.items() if last > group[-1]}
         _forget(window, before_us=int(pending[0][1][0]) if pending else done_us + 1, later=later)
     for clip, at in pending:
-        yield _clip(model, clip, at, window, min_cameras=min_cameras)
+        yield _clip(model, clip, at, window, min_cameras=min_cameras, metric=metric)
 
 
 def _frame_times(clip: Clip, frames: int, period_us: int) -> ndarray:
@@ -177,11 +180,21 @@ def _see(
     return _Seen(frame, keys, bev, token_rays(frame, cameras, token_grid=config.image_token_grid))
 
 
-def _clip(model: SceneModel, clip: Clip, at_us: ndarray, window: _Window, *, min_cameras: int) -> ClipSignals:
+def forecasts(model: SceneModel, log: Log) -> bool:
+    """Whether risk can be told of a log's clips: the model has a forecast head at its own spacing of frames, and the log
+    a rig and ego poses (an assumed rig counts: it is there only on request)."""
+    timed = model.config.frames_per_clip * model.config.frame_period_us == round(CLIP_S * 1e6)
+    timed &= (model.config.frames_per_clip - 1) * model.config.frame_period_us == round(BEFORE_S * 1e6)
+    return "forecast" in model.heads and timed and log.rig.source != "none" and log.has_poses
+
+
+def _clip(
+    model: SceneModel, clip: Clip, at_us: ndarray, window: _Window, *, min_cameras: int, metric: bool
+) -> ClipSignals:
     seen = [window.frames.get(int(time)) for time in at_us]
     listed = tuple(dict.fromkeys(key for s in seen if s for key in s.keys if key is not None))
     masked = tuple((key, window.issues[key]) for key in listed if key in window.issues)
-    usable = ClipSignals(clip, listed, masked, None, None, None, None)
+    usable = ClipSignals(clip, listed, masked, None, None, None, None, None)
     if usable.cameras < min_cameras:
         return usable
     stream = _stream(model, seen, window)
@@ -194,6 +207,7 @@ def _clip(model: SceneModel, clip: Clip, at_us: ndarray, window: _Window, *, min
         stream,
         signals["embedding"][0].numpy(),
         signals["tags"][0].numpy(),
+        camera_risk({name: value[0].numpy() for name, value in signals["forecast"].items()}) if metric else None,
         _thumb(seen, window),
     )
 

@@ -55,13 +55,18 @@ def open_or_create(folder: Path, model: SceneModel, source: str, fingerprint: st
 
 
 def _provenance(heads: dict[str, str]) -> dict[str, str]:
+    forecast = heads.get("forecast", "")
     return {
         "embedding": f"head embedding {heads['embedding'][:12]}",
         "tag_*": f"head tags {heads['tags'][:12]}",
         "label_tag_*": "rules on annotations, map, ego motion and description (sceneminer tags --explain)",
         "risk_tracks": "physics on given tracks",
-        "risk_camera": "null: no risk head has been trained",
-        "ambiguity": "null: no forecast head has been trained",
+        "risk_camera": f"physics on head forecast {forecast[:12]}"
+        if forecast
+        else "null: no risk head has been trained",
+        "ambiguity": f"futures of head forecast {forecast[:12]}"
+        if forecast
+        else "null: no forecast head has been trained",
     }
 
 

@@ -10,11 +10,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sceneminer.model.errors import CheckpointError
+from sceneminer.model.forecast import ForecastHead
 from sceneminer.model.stream import Stream
 from sceneminer.model.tower import Tower
 
 HEAD_BUDGET = 102_000
 """Learned parameters a head may have."""
+
+Signal = Tensor | Mapping[str, Tensor]
+"""What a head emits: one tensor or several by name, the first dimension always the clip's."""
 
 
 @runtime_checkable
@@ -28,7 +32,7 @@ class Head(Protocol):
     reads: tuple[str, ...]
     """Parts of the Stream; a head that reads anything else cannot be back-filled and is refused."""
 
-    def __call__(self, stream: Stream) -> Tensor:
+    def __call__(self, stream: Stream) -> Signal:
         """The signal of each clip, first dimension ``c``."""
         ...
 
@@ -163,7 +167,12 @@ def build_head(document: Mapping[str, Any], *, embed_dim: int, token_width: int)
             return TagsHead(**groups, embed_dim=embed_dim, token_width=token_width, logit_scale=1.0)
         except ValueError as error:
             raise CheckpointError(str(error)) from None
-    raise CheckpointError(f"expected heads of kind embed or tags, found {kind!r}")
+    if kind == "forecast":
+        sizes = {name: document.get(name) for name in ("width", "inner", "doubt")}
+        if not all(isinstance(v, int) and not isinstance(v, bool) and 1 <= v <= 1024 for v in sizes.values()):
+            raise CheckpointError(f"expected sizes width, inner and doubt of head forecast, found {sizes}")
+        return ForecastHead(token_width=token_width, **sizes)  # type: ignore[arg-type]
+    raise CheckpointError(f"expected heads of kind embed, tags or forecast, found {kind!r}")
 
 
 def _texts(value: object) -> bool:

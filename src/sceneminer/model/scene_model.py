@@ -15,7 +15,7 @@ from sceneminer.model.config import ModelConfig, parse_config
 from sceneminer.model.errors import CheckpointError
 from sceneminer.model.fingerprint import head_fingerprint, stream_fingerprint
 from sceneminer.model.geometry import LiftPoints
-from sceneminer.model.heads import EmbedHead, TagsHead, build_head
+from sceneminer.model.heads import EmbedHead, Signal, TagsHead, build_head
 from sceneminer.model.initial import initialise, initialise_head
 from sceneminer.model.lift import Lift
 from sceneminer.model.stream import STREAM_PARTS, Stream, mean_embedding, round_stream
@@ -151,14 +151,15 @@ class SceneModel(nn.Module):
             parts.append(round_stream(tokens, mean_embedding(embeddings[i : i + 1], valid[i : i + 1])))
         return Stream(torch.cat([p.tokens for p in parts]), torch.cat([p.embedding for p in parts]))
 
-    def signals(self, stream: Stream, *, names: Sequence[str] | None = None) -> dict[str, Tensor]:
-        """Each head's signal (or those named): ``embedding`` [c e], unit length; ``tags`` [c 20], in [0, 1]."""
+    def signals(self, stream: Stream, *, names: Sequence[str] | None = None) -> dict[str, Signal]:
+        """Each head's signal (or those named): ``embedding`` [c e], unit length; ``tags`` [c 20], in [0, 1];
+        ``forecast``, where the model has it, a mapping of tensors (``model.forecast``)."""
         wanted = list(self.heads) if names is None else list(names)
         unknown = [name for name in wanted if name not in self.heads]
         if unknown:
             raise ValueError(f"expected heads among {', '.join(self.heads)}; found {', '.join(unknown)}")
         clips = [stream[i : i + 1] for i in range(max(len(stream), 1))]
-        return {name: torch.cat([self.heads[name](clip) for clip in clips]) for name in wanted}
+        return {name: _joined([self.heads[name](clip) for clip in clips]) for name in wanted}
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write a checkpoint; the tower goes with it where its weights are under 100 MB, else its name does."""
@@ -234,6 +235,13 @@ def default_heads(tower: Tower, config: ModelConfig) -> list[nn.Module]:
     for head in (embed, tags):
         initialise_head(head, seed=config.seed)
     return [embed, tags.embed_prompts(tower)]
+
+
+def _joined(parts: Sequence[Signal]) -> Signal:
+    """Signals of single clips as one of all: tensors, or mappings of them."""
+    if isinstance(parts[0], Tensor):
+        return torch.cat(parts)  # type: ignore[arg-type]
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}  # type: ignore[index]
 
 
 def _tower_of(entry: Mapping[str, Any], folder: Path) -> str | Path:

@@ -21,16 +21,31 @@ from torch import Tensor
 
 from sceneminer.data.errors import DataError
 from sceneminer.model.config import ModelConfig
+from sceneminer.model.forecast import AGENTS, ForecastHead
+from sceneminer.model.identity import isolate
+from sceneminer.model.initial import initialise_head
 from sceneminer.model.scene_model import Provenance, SceneModel
+from sceneminer.model.stream import Stream
 from sceneminer.model.tower import NumericMode
 from sceneminer.model.zoo import TINY, resolve_model
 from sceneminer.recipes.mining_data import WindowPlan, write_towns
 from sceneminer.recipes.mining_features import Window, encode_windows, read_windows, tower_key
-from sceneminer.recipes.mining_set import clips_of_windows
-from sceneminer.recipes.mining_stream import StreamPlan, StreamTraining, stream_loss
+from sceneminer.recipes.mining_forecast import (
+    ForecastPlan,
+    Physics,
+    belief_loss,
+    cell_truth,
+    ego_truth,
+    forecast_loss,
+    physics_of,
+    risk_truth,
+)
+from sceneminer.recipes.mining_set import agents_of, clips_of_windows
+from sceneminer.recipes.mining_stream import StreamPlan, StreamTraining, TrunkCache, stream_loss
+from sceneminer.recipes.mining_streams import read_streams
 from sceneminer.recipes.mining_text import make_bank
 from sceneminer.train.loop import Loop, make_optimisers, run_loop
-from sceneminer.train.state import load_state
+from sceneminer.train.state import load_part, load_state, steps_done
 
 
 @dataclass(frozen=True)
@@ -48,10 +63,10 @@ class Towns:
 
 def _data() -> dict[str, Towns]:
     return {
-        "train": Towns(WindowPlan("train", drives=8, by_chance=0.5), 500, 50),
+        "train": Towns(WindowPlan("train", drives=8, by_chance=0.5), 500, 38),
         "val": Towns(WindowPlan("val", drives=4), 100, 12),
-        "test": Towns(WindowPlan("test", drives=4), 100, 45),
-        "far": Towns(WindowPlan("far", drives=4), 100, 40),
+        "test": Towns(WindowPlan("test", drives=4), 100, 40),
+        "far": Towns(WindowPlan("far", drives=4), 100, 38),
     }
 
 
@@ -65,12 +80,30 @@ class MiningRecipe:
     config: ModelConfig = field(default_factory=ModelConfig)
     data: dict[str, Towns] = field(default_factory=_data)
     stream: StreamPlan = field(default_factory=StreamPlan)
-    stream_loop: Loop = field(
-        default_factory=lambda: Loop(steps=700, warmup_steps=40, decay_steps=350, rate=1e-3, weight_decay=0.05)
+    trunk_loop: Loop = field(
+        default_factory=lambda: Loop(steps=300, warmup_steps=30, decay_steps=150, rate=1e-3, muon_rate=0.01)
+    )
+    """Lift, temporal BEV and all that reads them."""
+    tokens: StreamPlan = field(default_factory=lambda: StreamPlan(clips=24))
+    tokens_loop: Loop = field(
+        default_factory=lambda: Loop(steps=1500, warmup_steps=30, decay_steps=700, rate=1e-3, muon_rate=0.01)
+    )
+    """Scene tokens and heads, over BEVs that are held: a step costs a quarter."""
+    forecast: ForecastPlan = field(default_factory=ForecastPlan)
+    paths_loop: Loop = field(
+        default_factory=lambda: Loop(steps=1200, warmup_steps=30, decay_steps=600, rate=2e-3, weight_decay=0.02)
+    )
+    belief_loop: Loop = field(
+        default_factory=lambda: Loop(steps=400, warmup_steps=20, decay_steps=200, rate=1e-3, weight_decay=0.02)
     )
     captions: int = 6
     """Of each training clip."""
     seed: int = 0
+
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        """Of the images."""
+        return self.data["train"].plan.size_hw
 
 
 def base() -> MiningRecipe:
@@ -99,36 +132,112 @@ def open_model(recipe: MiningRecipe) -> SceneModel:
 
 def train_stream(
     recipe: MiningRecipe, model: SceneModel, windows: Sequence[Window], out: Path, *, stop_at: int | None = None
-) -> int:
-    """Stage 1, from the state in ``out`` if there is one; the model is left trained and frozen. Returns steps done."""
+) -> None:
+    """Stage 1, from the states in ``out`` if there are any; the model is left trained and frozen."""
     clips = clips_of_windows(windows)
     if len(clips) < recipe.stream.clips:
         raise DataError(f"expected at least {recipe.stream.clips} clips, found {len(clips)}")
     bank = make_bank(windows, clips, model.tower, each=recipe.captions, grammar="train", seed=recipe.seed)
-    training = StreamTraining(model, recipe.stream, size_hw=recipe.data["train"].plan.size_hw, seed=recipe.seed)
+    first = np.searchsorted([c.window for c in clips], np.arange(len(windows) + 1))
 
-    def loss_at(step: int) -> tuple[Tensor, dict[str, float]]:
-        rng = np.random.default_rng([recipe.seed, step, 1])
-        # One clip of a window at most: neighbours tell the contrast nothing.
-        drawn = rng.choice(len(windows), size=recipe.stream.clips, replace=len(windows) < recipe.stream.clips)
-        first = np.searchsorted([c.window for c in clips], np.arange(len(windows) + 1))
-        chosen = [int(rng.integers(first[w], first[w + 1])) for w in drawn]
-        return stream_loss(training, windows, clips, chosen, bank, rng=rng)
+    def run(plan: StreamPlan, loop: Loop, folder: Path, *, held: bool) -> None:
+        training = StreamTraining(model, plan, size_hw=recipe.size_hw, seed=recipe.seed)
+        if held:
+            training.lift.requires_grad_(False), training.temporal.requires_grad_(False)
+            training.dense.load_state_dict(load_part(out / "trunk", "dense."))
+        cache = TrunkCache(training, windows) if held and steps_done(folder) < loop.steps else None
 
-    describe = {"recipe": asdict(recipe), "windows": len(windows), "clips": len(clips), "stage": "stream"}
-    done = run_loop(
-        training, loss_at, recipe.stream_loop, out, describe=describe, stop_at=stop_at, say=lambda t: print(t, flush=True)
-    )
+        def loss_at(step: int) -> tuple[Tensor, dict[str, float]]:
+            rng = np.random.default_rng([recipe.seed, step, 1 + held])
+            # One clip of a window at most: neighbours tell the contrast nothing.
+            drawn = rng.choice(len(windows), size=plan.clips, replace=len(windows) < plan.clips)
+            chosen = [int(rng.integers(first[w], first[w + 1])) for w in drawn]
+            return stream_loss(training, windows, clips, chosen, bank, rng=rng, cache=cache)
+
+        describe = {"recipe": asdict(recipe), "windows": len(windows), "clips": len(clips), "stage": folder.name}
+        run_loop(training, loss_at, loop, folder, describe=describe, stop_at=stop_at, say=_say)
+
+    run(recipe.stream, recipe.trunk_loop, out / "trunk", held=False)
+    run(recipe.tokens, recipe.tokens_loop, out / "tokens", held=True)
     model.requires_grad_(False).eval()
-    return done
 
 
-def load_stream(recipe: MiningRecipe, model: SceneModel, out: Path) -> int:
-    """Fill the model with what stage 1 has saved in ``out``; returns the steps done, 0 where nothing was."""
-    training = StreamTraining(model, recipe.stream, size_hw=recipe.data["train"].plan.size_hw, seed=recipe.seed)
-    done = load_state(out, training, make_optimisers(training, recipe.stream_loop))
+def load_stream(recipe: MiningRecipe, model: SceneModel, out: Path) -> None:
+    """Fill the model with what stage 1 has saved in ``out``; DataError where it has not begun its second part."""
+    training = StreamTraining(model, recipe.tokens, size_hw=recipe.size_hw, seed=recipe.seed)
+    training.lift.requires_grad_(False), training.temporal.requires_grad_(False)
+    if not load_state(out / "tokens", training, make_optimisers(training, recipe.tokens_loop)):
+        raise DataError(f"expected a trained stream in {out}, found none")
     model.requires_grad_(False).eval()
-    return done
+
+
+def train_forecast(
+    recipe: MiningRecipe, model: SceneModel, windows: Sequence[Window], out: Path, *, stop_at: int | None = None
+) -> None:
+    """Stage 2: add the risk and forecast head to a frozen model, by its private parameters alone."""
+    clips = clips_of_windows(windows)
+    stream = read_streams(model, windows, out / "streams-train.safetensors", size_hw=recipe.size_hw, say=_say)
+    head = ForecastHead(token_width=model.config.token_width)
+    initialise_head(head, seed=recipe.seed)
+    model.add_head(head)
+    private = isolate(model, [head])
+    truth = cell_truth(agents_of(windows, clips), ego_truth(windows, clips))
+    plan, describe = recipe.forecast, {"recipe": asdict(recipe), "clips": len(clips), "parameters": len(private)}
+
+    def rows_at(step: int, phase: int, pool: int) -> Tensor:
+        rng = np.random.default_rng([recipe.seed, step, phase])
+        return torch.from_numpy(rng.choice(pool, size=min(plan.clips, pool), replace=False))
+
+    def paths_at(step: int) -> tuple[Tensor, dict[str, float]]:
+        rows = rows_at(step, 3, len(clips))
+        return forecast_loss(head, take(stream, rows), truth[rows], plan)
+
+    run_loop(head, paths_at, recipe.paths_loop, out / "paths", describe=describe, stop_at=stop_at, say=_say)
+    rng = np.random.default_rng([recipe.seed, 5])
+    some = torch.from_numpy(np.sort(rng.permutation(len(clips))[: plan.physics_clips]))
+    risk, held = risk_truth(windows, clips)[some], take(stream, some)
+    isolate(model, [head.weigh, head.believe])
+    physics = physics_of(head, held, agents=2 * AGENTS, say=_say)
+
+    def belief_at(step: int) -> tuple[Tensor, dict[str, float]]:
+        rows = rows_at(step, 4, len(some))
+        chosen = Physics(physics.cells[rows], physics.risk[rows])
+        return belief_loss(head, take(held, rows), truth[some[rows]], risk[rows], chosen, plan)
+
+    run_loop(head, belief_at, recipe.belief_loop, out / "belief", describe=describe, stop_at=stop_at, say=_say)
+    model.requires_grad_(False).eval()
+
+
+def load_heads(recipe: MiningRecipe, model: SceneModel, out: Path) -> None:
+    """Fill the model with what stage 2 has saved in ``out``; DataError where it is not through."""
+    head = ForecastHead(token_width=model.config.token_width)
+    model.add_head(head)
+    isolate(model, [head.weigh, head.believe])
+    if not load_state(out / "belief", head, make_optimisers(head, recipe.belief_loop)):
+        raise DataError(f"expected a trained forecast head in {out}, found none")
+    model.requires_grad_(False).eval()
+
+
+def take(stream: Stream, rows: Tensor) -> Stream:
+    """Some clips of a stream."""
+    return Stream(stream.tokens[rows], stream.embedding[rows])
+
+
+def ship(recipe: MiningRecipe, model: SceneModel, folder: Path) -> None:
+    """Write the model, with its tower in fp32, as a checkpoint that mining opens by its folder."""
+    shipped = SceneModel.from_pretrained(resolve_model(recipe.tower), config=replace(model.config, numeric_mode="fp32"))
+    shipped.add_head(ForecastHead(token_width=model.config.token_width))
+    own = shipped.state_dict()
+    with torch.no_grad():
+        for name, tensor in model.state_dict().items():
+            if not name.startswith("tower."):
+                own[name].copy_(tensor)
+    shipped.provenance = model.provenance
+    shipped.save_pretrained(folder)
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
 
 
 def main() -> None:
@@ -136,24 +245,39 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--out", type=Path, required=True, help="where windows, features, states and metrics are kept")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=base().stream_loop.steps, help="of stage 1")
+    parser.add_argument("--trunk-steps", type=int, default=base().trunk_loop.steps, help="of lift and BEV")
+    parser.add_argument("--tokens-steps", type=int, default=base().tokens_loop.steps, help="of the scene tokens")
     parser.add_argument("--no-dense", action="store_true", help="leave the dense auxiliaries out")
     parser.add_argument("--name", default="", help="of the run's folder; by default its seed")
     parser.add_argument("--workers", type=int, default=2, help="rendering processes")
     parser.add_argument("--threads", type=int, default=2, help="training threads")
-    parser.add_argument("--only", choices=("data", "stream"), help="one part alone")
+    parser.add_argument("--only", choices=("data", "stream", "forecast", "ship"), help="one part alone")
+    parser.add_argument("--to", type=Path, help="folder of the shipped model; by default RUN/checkpoint")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    recipe = replace(base(), seed=args.seed, stream_loop=replace(base().stream_loop, steps=args.steps))
+    loops = {"trunk_loop": args.trunk_steps, "tokens_loop": args.tokens_steps}
+    changed = {name: replace(getattr(base(), name), steps=steps) for name, steps in loops.items()}
+    recipe = replace(base(), seed=args.seed, **changed)
     if args.no_dense:
-        recipe = replace(recipe, stream=replace(recipe.stream, dense_weight=0.0))
+        plans = {name: replace(getattr(recipe, name), dense_weight=0.0) for name in ("stream", "tokens")}
+        recipe = replace(recipe, **plans)
     run = args.out / (args.name or f"seed-{args.seed}")
     if args.only in (None, "data"):
         make_data(recipe, args.out, workers=args.workers)
+    if args.only == "data":
+        return
+    model = open_model(recipe)
+    windows = read_windows(args.out / "data" / "train", tower_key(model.tower))
     if args.only in (None, "stream"):
-        model = open_model(recipe)
-        windows = read_windows(args.out / "data" / "train", tower_key(model.tower))
         train_stream(recipe, model, windows, run / "stream")
+    else:
+        load_stream(recipe, model, run / "stream")
+    if args.only in (None, "forecast"):
+        train_forecast(recipe, model, windows, run)
+    if args.only in (None, "ship"):
+        if args.only:
+            load_heads(recipe, model, run)
+        ship(recipe, model, args.to or run / "checkpoint")
 
 
 if __name__ == "__main__":

@@ -103,9 +103,7 @@ def rig_geometry(config: ModelConfig, size_hw: tuple[int, int]) -> tuple[LiftPoi
     return points, token_rays(frame, CAMERAS, token_grid=config.image_token_grid)
 
 
-def lift_batch(
-    lift: Lift, patches: Float[Tensor, "n v gh gw d"], points: LiftPoints
-) -> Float[Tensor, "n ch y x"]:
+def lift_batch(lift: Lift, patches: Float[Tensor, "n v gh gw d"], points: LiftPoints) -> Float[Tensor, "n ch y x"]:
     """``lift`` of many Frames that share their points: the same numbers up to rounding, several times as fast."""
     n, views, rows, columns, _ = patches.shape
     normed = lift.norm(patches.float())

@@ -3,12 +3,12 @@
 The tower never moves: what it makes of images is read from disk. What is trained here is frozen afterwards for good.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Float16
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -19,7 +19,17 @@ from sceneminer.model.stream import Stream, mean_embedding
 from sceneminer.model.tokens import pool_patches
 from sceneminer.recipes.mining_aux import DenseAuxiliaries, coarser, dense_loss, dense_truth
 from sceneminer.recipes.mining_features import Window
-from sceneminer.recipes.mining_set import FRAMES, NOW, Batch, ClipRef, agents_of, lift_batch, read_batch, rig_geometry
+from sceneminer.recipes.mining_set import (
+    FRAMES,
+    NOW,
+    Batch,
+    ClipRef,
+    agents_of,
+    lift_batch,
+    motion_of,
+    read_batch,
+    rig_geometry,
+)
 from sceneminer.recipes.mining_text import CaptionBank
 from sceneminer.recipes.tiny_loss import contrast_with_memory
 
@@ -66,13 +76,17 @@ class StreamTraining(nn.Module):
         for module in (self.lift, self.temporal, self.scene_tokens, self.embed, self.tags, self.dense):
             module.requires_grad_(True)
 
-    def streams(
-        self, batch: Batch, *, keep: float = 1.0, generator: torch.Generator | None = None
-    ) -> tuple[Stream, Float[Tensor, "c ch y x"]]:
-        """Streams (tokens not yet rounded) and fused BEVs; ``keep`` is the share of image tokens that is read."""
-        c, t, v = batch.embeddings.shape[:3]
+    def fuse(self, batch: Batch) -> Float[Tensor, "c ch y x"]:
+        """The fused BEV of each clip."""
+        c, t = batch.embeddings.shape[:2]
         bev = lift_batch(self.lift, batch.patches.flatten(0, 1), self.points).unflatten(0, (c, t))
-        fused = self.temporal(bev, batch.last_from_frame)
+        return self.temporal(bev, batch.last_from_frame)
+
+    def streams(
+        self, batch: Batch, fused: Float[Tensor, "c ch y x"], *, generator: torch.Generator | None = None
+    ) -> Stream:
+        """Streams with tokens not yet rounded; with a generator, of a share ``plan.keep`` of the image tokens."""
+        c, t, v = batch.embeddings.shape[:3]
         ty, tx = self.config.image_token_grid
         pooled = pool_patches(batch.patches.flatten(0, 2).float(), (ty, tx))
         valid = torch.ones(c, t, v, dtype=torch.bool)
@@ -84,10 +98,10 @@ class StreamTraining(nn.Module):
             age_s=age_s,
             bev=fused,
             last_from_frame=batch.last_from_frame,
-            keep=keep,
+            keep=1.0 if generator is None else self.plan.keep,
             generator=generator,
         )
-        return Stream(tokens, mean_embedding(batch.embeddings, valid)), fused
+        return Stream(tokens, mean_embedding(batch.embeddings, valid))
 
     def remember(self, clips: Float[Tensor, "c e"], which: Sequence[int]) -> None:
         """Keep clips for later steps' texts to choose from."""
@@ -98,6 +112,32 @@ class StreamTraining(nn.Module):
         self.get_buffer("memory_next").copy_((at[-1] + 1) % size)
 
 
+class TrunkCache:
+    """What lift and temporal BEV make of all clips, once these two are held: pooled patches and fused BEVs in memory."""
+
+    @torch.no_grad()
+    def __init__(self, training: StreamTraining, windows: Sequence[Window], *, say: Callable[[str], None] = print):
+        self.pooled: list[Float16[Tensor, "t v ty tx d"]] = []
+        self.fused: list[Float16[Tensor, "c ch y x"]] = []
+        grid = training.config.image_token_grid
+        for k, window in enumerate(windows):
+            patches = window.patches(0, len(window.embeddings)).float()
+            bev = lift_batch(training.lift, patches, training.points)
+            clips = torch.stack([bev[i : i + FRAMES] for i in range(window.clips)])
+            motion = torch.stack([motion_of(window, i) for i in range(window.clips)])
+            self.fused.append(training.temporal(clips, motion).half())
+            self.pooled.append(pool_patches(patches.flatten(0, 1), grid).unflatten(0, patches.shape[:2]).half())
+            if (k + 1) % 50 == 0:
+                say(f"trunk of {k + 1} of {len(windows)} windows")
+
+    def read(self, windows: Sequence[Window], clips: Sequence[ClipRef]) -> tuple[Batch, Float[Tensor, "c ch y x"]]:
+        """The clips' inputs, with pooled patches in place of whole ones, and their fused BEVs."""
+        embeddings = torch.stack([windows[c.window].embeddings[c.first : c.first + FRAMES] for c in clips]).float()
+        pooled = torch.stack([self.pooled[c.window][c.first : c.first + FRAMES] for c in clips])
+        motion = torch.stack([motion_of(windows[c.window], c.first) for c in clips])
+        return Batch(embeddings, pooled, motion), torch.stack([self.fused[c.window][c.first] for c in clips]).float()
+
+
 def stream_loss(
     training: StreamTraining,
     windows: Sequence[Window],
@@ -106,14 +146,18 @@ def stream_loss(
     bank: CaptionBank,
     *,
     rng: np.random.Generator,
+    cache: TrunkCache | None = None,
 ) -> tuple[Tensor, dict[str, float]]:
-    """The loss of the chosen clips and its parts."""
+    """The loss of the chosen clips and its parts; with a cache, of what comes after lift and temporal BEV alone."""
     plan, refs = training.plan, [clips[k] for k in chosen]
-    batch = read_batch(windows, refs)
     generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
+    batch, held = (read_batch(windows, refs), None) if cache is None else cache.read(windows, refs)
     with torch.autocast("cpu", torch.bfloat16):
-        stream, fused = training.streams(batch, keep=plan.keep, generator=generator)
-        said = (training.dense.of_bev(fused), training.dense.of_tokens(stream.tokens)) if plan.dense_weight else ()
+        fused = training.fuse(batch) if held is None else held
+        stream = training.streams(batch, fused, generator=generator)
+        said = {"tokens": training.dense.of_tokens(stream.tokens)} if plan.dense_weight else {}
+        if plan.dense_weight and cache is None:
+            said["bev"] = training.dense.of_bev(fused)
     stream = Stream(stream.tokens.float(), stream.embedding.float())
     embedded = training.embed(stream)
     embed_loss = _text_loss(training, embedded, list(chosen), bank, rng)
@@ -152,7 +196,7 @@ def _text_loss(
     scores = plan.text_scale * texts @ embedded.T
     # A copy: this step's clips are written into the memory before the backward pass.
     memory, kept = training.get_buffer("memory").clone(), training.get_buffer("memory_clip").tolist()
-    known: Bool[Tensor, "q"] = torch.tensor([k >= 0 and k not in set(chosen) for k in kept])
+    known = torch.tensor([k >= 0 and k not in set(chosen) for k in kept])
     of_memory = plan.text_scale * texts[: len(own)] @ memory.T
     true = bank.truth(told, chosen)
     true_of_memory = bank.truth(own, [max(k, 0) for k in kept])
@@ -164,15 +208,13 @@ def _text_loss(
 
 
 def _dense(
-    training: StreamTraining, windows: Sequence[Window], refs: Sequence[ClipRef], said: Sequence[Tensor]
+    training: StreamTraining, windows: Sequence[Window], refs: Sequence[ClipRef], said: Mapping[str, Tensor]
 ) -> tuple[Tensor, dict[str, float]]:
     drivable = torch.from_numpy(np.stack([windows[r.window].tensors["drivable"][r.first + NOW] for r in refs]))
     truth = dense_truth(agents_of(windows, refs), drivable, training.config.grid)
-    parts, total = {}, said[0].new_zeros(())
-    for name, values, target in zip(
-        ("bev", "tokens"), said, (truth, coarser(truth, training.dense.token_grid)), strict=True
-    ):
-        on, velocity = dense_loss(values.float(), target)
-        total = total + on + velocity
+    parts, losses = {}, []
+    for name, values in said.items():
+        on, velocity = dense_loss(values.float(), coarser(truth, (values.shape[-2], values.shape[-1])))
+        losses += [on, velocity]
         parts |= {f"{name}_on": float(on.detach()), f"{name}_velocity": float(velocity.detach())}
-    return total, parts
+    return torch.stack(losses).sum(), parts

@@ -31,7 +31,7 @@ class Loop:
     """At the end the rate falls to 0 over so many steps; before, it is constant, so that ``steps`` may grow later."""
     rate: float = 1e-3
     muon_rate: float = 0.0
-    """Of Muon, for the matrices of transformer layers; 0: AdamW for them, too."""
+    """Of Muon, for the matrices of transformer layers and cross-attention blocks; 0: AdamW for them, too."""
     weight_decay: float = 0.05
     betas: tuple[float, float] = (0.9, 0.98)
     clip_norm: float = 1.0
@@ -90,7 +90,8 @@ def make_optimisers(model: nn.Module, loop: Loop) -> tuple[torch.optim.Optimizer
     """AdamW, without decay for vectors and scalars; and Muon (Jordan et al., 2024) for the matrices inside
     transformer layers where the loop gives it a rate."""
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-    inner = {name for name, p in named if loop.muon_rate > 0 and p.ndim == 2 and ".layers." in name}
+    layers = (".layers.", ".blocks.")
+    inner = {n for n, p in named if loop.muon_rate > 0 and p.ndim == 2 and any(part in n for part in layers)}
     groups = [
         {"params": [p for n, p in named if n not in inner and p.ndim >= 2], "weight_decay": loop.weight_decay},
         {"params": [p for n, p in named if n not in inner and p.ndim < 2], "weight_decay": 0.0},

@@ -59,3 +59,32 @@ def load_state(folder: Path, model: nn.Module, optimisers: Sequence[torch.optim.
             kept = value if value.ndim == 0 else value.to(parameter.device)
             owner[parameter].state[parameter][key] = kept
     return step
+
+
+def steps_done(folder: Path) -> int:
+    """How many steps a training in the folder has made; 0 where there is none. CheckpointError for a broken state."""
+    if not (folder / STATE_FILE).exists():
+        return 0
+    return _read(folder / STATE_FILE, "")[0]
+
+
+def load_part(folder: Path, prefix: str) -> dict[str, Tensor]:
+    """The weights of one part of a saved training, by their names within it; CheckpointError where it has none."""
+    path = folder / STATE_FILE
+    if not path.exists():
+        raise CheckpointError(f"expected a training state at {path}, found none")
+    found = {k.removeprefix(f"model.{prefix}"): v for k, v in _read(path, f"model.{prefix}")[1].items()}
+    if not found:
+        raise CheckpointError(f"expected weights of {prefix} in {path}, found none")
+    return found
+
+
+def _read(path: Path, prefix: str) -> tuple[int, dict[str, Tensor]]:
+    """The step, and the tensors whose names begin so (none for "")."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            step = int((file.metadata() or {}).get("step", "-1"))
+            names = [name for name in file.keys() if prefix and name.startswith(prefix)]  # noqa: SIM118
+            return step, {name: file.get_tensor(name) for name in names}
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(f"expected {path} to be a training state, found: {error}") from None

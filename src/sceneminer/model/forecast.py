@@ -1,0 +1,137 @@
+"""The risk and forecast head: agents around ego and where each may go, read from the scene tokens alone.
+
+Coarse cells ahead of and around ego each ask the tokens what stands there; a cell answers with a box, a class, a velocity
+and K futures, and with a belief in each of them (none of them: there is nobody). Everything starts as nothing: the last
+layer is zero, so that untrained futures are constant velocity from the middle of the cell and belief is small.
+It reads the stream and nothing else, so that it can be back-filled from an index; physics on what it says gives risk
+(``forecast_risk``).
+"""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sceneminer.geometry.grid import BevGrid
+from sceneminer.model.stream import Stream
+from sceneminer.model.tokens import fourier
+
+FORECAST_BUDGET = 110_000
+"""Learned parameters of the head."""
+AGENTS, FUTURES, STEPS = 16, 6, 8
+STEP_S = 0.5
+KINDS = ("vehicle", "vulnerable", "static")
+CELLS = BevGrid(-20.0, 44.0, -24.0, 24.0, 4.0)
+_PARTS = (("kind", len(KINDS)), ("state", 9), ("futures", FUTURES * STEPS * 2))
+_BANDS, _READERS = 6, 4
+_SPEED_MPS, _OFFSET_M, _FUTURE_M = 8.0, 3.0, 8.0
+_SIZE_M = (3.5, 1.6)
+_NOBODY = 3.0
+"""Log odds of nobody before training: about one cell in a few dozen holds an agent."""
+_APART_M = 2.0
+"""Of two answers nearer than this the one believed less is dropped: they mean the same agent."""
+
+
+class ForecastHead(nn.Module):
+    """Stream to agents and futures, in the ego frame of the clip's last Frame.
+
+    The signal is a mapping of tensors, agents in the order of belief:
+    ``agents`` [c a 9]: x, y (m), yaw (rad), vx, vy (m/s), yaw rate (rad/s), length, width (m), existence (0 to 1);
+    ``kind`` [c a 3]: probabilities of ``KINDS``; ``futures`` [c a k 8 2]: x, y every 0.5 s up to 4 s;
+    ``odds`` [c a k]: their probabilities; ``ego`` [c 2]: ego's speed (m/s) and yaw rate (rad/s).
+    """
+
+    name, version, reads = "forecast", 1, ("tokens",)
+
+    def __init__(self, *, token_width: int, width: int = 96, inner: int = 104, doubt: int = 32):
+        super().__init__()
+        self.width, self.inner, self.doubt = width, inner, doubt
+        self.ask = nn.Linear(2 * (1 + 2 * _BANDS), width)
+        self.norm = nn.LayerNorm(token_width)
+        self.key_value = nn.Linear(token_width, 2 * width)
+        self.query, self.out = nn.Linear(width, width), nn.Linear(width, width)
+        self.widen, self.narrow = nn.Linear(width, inner), nn.Linear(inner, width)
+        self.say = nn.Linear(width, sum(size for _, size in _PARTS))
+        # Apart from the paths, so that beliefs can be tuned while these are held.
+        self.weigh, self.believe = nn.Linear(width, doubt), nn.Linear(doubt, 1 + FUTURES)
+        self.ego_weight = nn.Parameter(torch.zeros(token_width))
+        self.ego = nn.Linear(token_width, 2)
+        for last in (self.say, self.believe, self.ego):
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
+        extent = torch.tensor([CELLS.x_max_m, CELLS.y_max_m])
+        centers = torch.from_numpy(CELLS.centers()).float().flatten(0, 1)
+        self.register_buffer("centers", centers, persistent=False)
+        self.register_buffer("places", fourier((centers / extent).clamp(-1, 1), _BANDS), persistent=False)
+
+    def cells(self, stream: Stream) -> dict[str, Tensor]:
+        """What every cell says, before one is chosen: ``belief`` logits [c n 1+k] (the first: nobody), ``kind`` logits
+        [c n 3], ``state`` [c n 8] as in ``agents``, ``futures`` [c n k 8 2], and ``ego`` [c 2]."""
+        tokens = self.norm(stream.tokens.float())
+        read = self._read(tokens)
+        raw = dict(zip([n for n, _ in _PARTS], self.say(read).split([s for _, s in _PARTS], -1), strict=True))
+        state = self._state(raw["state"])
+        ahead_s = STEP_S * torch.arange(1, STEPS + 1, device=tokens.device)
+        straight = state[..., None, :2] + state[..., None, 3:5] * ahead_s[:, None]
+        strayed = raw["futures"].unflatten(-1, (FUTURES, STEPS, 2)) * _FUTURE_M * (ahead_s / ahead_s[-1])[:, None]
+        nobody = torch.zeros(1 + FUTURES, device=tokens.device)
+        nobody[0] = _NOBODY
+        weight = (tokens @ self.ego_weight / tokens.shape[-1] ** 0.5).softmax(-1)
+        pooled = (weight[:, None] @ tokens)[:, 0]
+        return {
+            "belief": self.believe(functional.gelu(self.weigh(read))) + nobody,
+            "kind": raw["kind"],
+            "state": state,
+            "futures": straight[..., None, :, :] + strayed,
+            "ego": self.ego(pooled) * torch.tensor([_SPEED_MPS, 0.2], device=tokens.device),
+        }
+
+    def forward(self, stream: Stream) -> dict[str, Tensor]:
+        said = self.cells(stream)
+        belief = said["belief"].softmax(-1)
+        exists = 1.0 - belief[..., 0]
+        chosen = torch.stack([self._choose(e, s) for e, s in zip(exists, said["state"], strict=True)])
+        rows = torch.arange(len(chosen))[:, None]
+        odds = belief[..., 1:] / belief[..., 1:].sum(-1, keepdim=True)
+        agents = torch.cat([said["state"], exists[..., None]], -1)[rows, chosen]
+        kind = said["kind"].softmax(-1)[rows, chosen]
+        return {
+            "agents": agents,
+            "kind": kind,
+            "futures": said["futures"][rows, chosen],
+            "odds": odds[rows, chosen],
+            "ego": said["ego"],
+        }
+
+    def document(self) -> dict[str, Any]:
+        return {"kind": "forecast", "width": self.width, "inner": self.inner, "doubt": self.doubt}
+
+    def _read(self, tokens: Float[Tensor, "c q w"]) -> Float[Tensor, "c n h"]:
+        """Each cell's answer: one cross-attention over the tokens and a perceptron."""
+
+        def split(x: Tensor) -> Tensor:
+            return x.unflatten(-1, (_READERS, -1)).transpose(1, 2)
+
+        asked = self.ask(self.get_buffer("places")).expand(len(tokens), -1, -1)
+        key, value = self.key_value(tokens).chunk(2, -1)
+        seen = functional.scaled_dot_product_attention(split(self.query(asked)), split(key), split(value))
+        read = asked + self.out(seen.transpose(1, 2).flatten(2))
+        return read + self.narrow(functional.gelu(self.widen(functional.layer_norm(read, read.shape[-1:]))))
+
+    def _state(self, raw: Float[Tensor, "c n 9"]) -> Float[Tensor, "c n 8"]:
+        xy = self.get_buffer("centers") + _OFFSET_M * raw[..., 0:2]
+        yaw = torch.atan2(raw[..., 2:3], 1.0 + raw[..., 3:4])
+        size = torch.tensor(_SIZE_M, device=raw.device) * raw[..., 7:9].clamp(-2.5, 2.0).exp()
+        return torch.cat([xy, yaw, _SPEED_MPS * raw[..., 4:6], 0.2 * raw[..., 6:7], size], -1)
+
+    def _choose(self, exists: Float[Tensor, "n"], state: Float[Tensor, "n 8"]) -> Tensor:
+        """The cells believed most, of those that mean the same agent only the first; repeated ones fill what is left."""
+        order = torch.argsort(exists, descending=True, stable=True)[: 3 * AGENTS]
+        xy = state[order, :2]
+        near = torch.cdist(xy[None], xy[None])[0] < _APART_M
+        kept = torch.ones(len(order), dtype=torch.bool)
+        for i in range(1, len(order)):
+            kept[i] = not bool((near[i, :i] & kept[:i]).any())
+        return torch.cat([order[kept], order[~kept]])[:AGENTS]
