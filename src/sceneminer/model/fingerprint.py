@@ -42,16 +42,24 @@ def module_state(module: nn.Module) -> dict[str, Tensor]:
 
 def stream_fingerprint(model: "SceneModel") -> str:
     """The fingerprint of everything that feeds the stream: tower (image side), trunk, preprocessing, numeric mode."""
+    return fingerprint_of(stream_state(model))
+
+
+def stream_state(model: "SceneModel") -> dict[str, FingerprintValue]:
+    """What ``stream_fingerprint`` hashes, piece by piece."""
     state: dict[str, FingerprintValue] = {f"tower.{k}": v for k, v in model.tower.fingerprint_state().items()}
     for name in ("lift", "temporal", "scene_tokens"):
         state |= {f"{name}.{k}": v for k, v in module_state(getattr(model, name)).items()}
-    state |= {f"config.{k}": v for k, v in model.config.stream_values().items()}
-    return fingerprint_of(state)
+    return state | {f"config.{k}": v for k, v in model.config.stream_values().items()}
 
 
 def head_fingerprint(head: nn.Module) -> str:
     """The fingerprint of one head: its name, version, what it reads, its document, parameters and buffers."""
+    return fingerprint_of(head_state(head))
+
+
+def head_state(head: nn.Module) -> dict[str, FingerprintValue]:
+    """What ``head_fingerprint`` hashes, piece by piece."""
     state: dict[str, FingerprintValue] = dict(module_state(head))
     state |= {"head.name": str(head.name), "head.version": int(head.version), "head.reads": tuple(head.reads)}  # type: ignore[arg-type]
-    state |= {"head.document": json.dumps(head.document(), sort_keys=True)}  # type: ignore[operator]
-    return fingerprint_of(state)
+    return state | {"head.document": json.dumps(head.document(), sort_keys=True)}  # type: ignore[operator]

@@ -97,7 +97,7 @@ class TagsHead(nn.Module):
     and prompt sets as in Radford et al., CLIP, ICML 2021, section 3.1.4.
     """
 
-    name, version, reads = "tags", 1, ("tokens", "embedding")
+    version, reads = 1, ("tokens", "embedding")
 
     def __init__(
         self,
@@ -107,9 +107,14 @@ class TagsHead(nn.Module):
         embed_dim: int,
         token_width: int,
         logit_scale: float,
+        name: str = "tags",
     ):
-        """``prompts`` and ``contrasts`` by tag, in the order of the signal; ValueError where one has none."""
+        """``prompts`` and ``contrasts`` by tag, in the order of the signal; ValueError where one has none.
+
+        ``name`` is the signal's: another one for a set of tags beside the 20.
+        """
         super().__init__()
+        self.name = name
         if not prompts or list(prompts) != list(contrasts) or not all((*prompts.values(), *contrasts.values())):
             raise ValueError("expected prompts and contrasts for the same tags, at least one of each")
         self.prompts, self.contrasts, self.tags = dict(prompts), dict(contrasts), tuple(prompts)
@@ -140,7 +145,8 @@ class TagsHead(nn.Module):
 
     def document(self) -> dict[str, Any]:
         groups = {"prompts": self.prompts, "contrasts": self.contrasts}
-        return {"kind": "tags"} | {k: {tag: list(t) for tag, t in group.items()} for k, group in groups.items()}
+        named = {} if self.name == "tags" else {"name": self.name}
+        return {"kind": "tags"} | named | {k: {tag: list(t) for tag, t in group.items()} for k, group in groups.items()}
 
     def _log_share(self, group: Mapping[str, tuple[str, ...]]) -> Float[Tensor, "tags n"]:
         """log(1 / count) at a tag's own texts, -inf elsewhere."""
@@ -164,7 +170,8 @@ def build_head(document: Mapping[str, Any], *, embed_dim: int, token_width: int)
                 raise CheckpointError(f"expected head tags to list {name} for each tag")
             groups[name] = {str(tag): tuple(texts) for tag, texts in group.items()}
         try:
-            return TagsHead(**groups, embed_dim=embed_dim, token_width=token_width, logit_scale=1.0)
+            name = str(document.get("name", "tags"))
+            return TagsHead(**groups, embed_dim=embed_dim, token_width=token_width, logit_scale=1.0, name=name)
         except ValueError as error:
             raise CheckpointError(str(error)) from None
     if kind == "forecast":

@@ -186,11 +186,13 @@ class SceneModel(nn.Module):
         numeric_mode: NumericMode | None = None,
         tower: Tower | None = None,
         config: ModelConfig | None = None,
+        check: bool = True,
     ) -> "SceneModel":
         """A saved scene model, or an untrained trunk around a plain CLIP or SigLIP folder or hub name.
 
         ``numeric_mode`` defaults to the checkpoint's (fp32 for a plain tower); another mode is another stream.
-        ``tower`` replaces the one the checkpoint names; ``config`` shapes the trunk around a plain tower.
+        ``tower`` replaces the one the checkpoint names; ``config`` shapes the trunk around a plain tower. Without
+        ``check`` the weights need not be those that the checkpoint's own fingerprints name: for ``verify`` alone.
         CheckpointError says what is wrong with the folder.
         """
         folder = resolve_folder(name_or_folder)
@@ -212,7 +214,7 @@ class SceneModel(nn.Module):
         own = model._own_weights()
         for name, tensor in read_weights(folder, own).items():
             own[name].copy_(tensor)
-        if mode == saved.numeric_mode:
+        if check and mode == saved.numeric_mode:
             _check_fingerprints(model, document, folder)
         # Under its own name: the tower inside a checkpoint folder has none.
         model.config = replace(model.config, tower=saved.tower)
