@@ -21,6 +21,7 @@ from torch import Tensor
 
 from sceneminer.data.errors import DataError
 from sceneminer.model.config import ModelConfig
+from sceneminer.model.example import make_clip_folder
 from sceneminer.model.forecast import AGENTS, ForecastHead
 from sceneminer.model.identity import isolate
 from sceneminer.model.initial import initialise_head
@@ -28,8 +29,8 @@ from sceneminer.model.scene_model import Provenance, SceneModel
 from sceneminer.model.stream import Stream
 from sceneminer.model.tower import NumericMode
 from sceneminer.model.zoo import TINY, resolve_model
-from sceneminer.recipes.mining_data import WindowPlan, write_towns
-from sceneminer.recipes.mining_features import Window, encode_windows, read_windows, tower_key
+from sceneminer.recipes.mining_data import WindowPlan, window_path, write_towns
+from sceneminer.recipes.mining_features import Window, encode_windows, read_window, tower_key
 from sceneminer.recipes.mining_forecast import (
     ForecastPlan,
     Physics,
@@ -63,7 +64,7 @@ class Towns:
 
 def _data() -> dict[str, Towns]:
     return {
-        "train": Towns(WindowPlan("train", drives=8, by_chance=0.5), 500, 38),
+        "train": Towns(WindowPlan("train", drives=8, by_chance=0.5), 500, 30),
         "val": Towns(WindowPlan("val", drives=4), 100, 12),
         "test": Towns(WindowPlan("test", drives=4), 100, 40),
         "far": Towns(WindowPlan("far", drives=4), 100, 38),
@@ -81,12 +82,12 @@ class MiningRecipe:
     data: dict[str, Towns] = field(default_factory=_data)
     stream: StreamPlan = field(default_factory=StreamPlan)
     trunk_loop: Loop = field(
-        default_factory=lambda: Loop(steps=300, warmup_steps=30, decay_steps=150, rate=1e-3, muon_rate=0.01)
+        default_factory=lambda: Loop(steps=250, warmup_steps=30, decay_steps=120, rate=1e-3, muon_rate=0.01)
     )
     """Lift, temporal BEV and all that reads them."""
     tokens: StreamPlan = field(default_factory=lambda: StreamPlan(clips=24))
     tokens_loop: Loop = field(
-        default_factory=lambda: Loop(steps=1500, warmup_steps=30, decay_steps=700, rate=1e-3, muon_rate=0.01)
+        default_factory=lambda: Loop(steps=800, warmup_steps=30, decay_steps=400, rate=1e-3, muon_rate=0.01)
     )
     """Scene tokens and heads, over BEVs that are held: a step costs a quarter."""
     forecast: ForecastPlan = field(default_factory=ForecastPlan)
@@ -111,6 +112,29 @@ def base() -> MiningRecipe:
     return MiningRecipe()
 
 
+def debug(folder: Path) -> MiningRecipe:
+    """Two steps a stage of a small trunk around a random CLIP of two layers, which is written to ``folder/clip``."""
+    if not (folder / "clip" / "config.json").exists():
+        make_clip_folder(folder / "clip")
+    config = ModelConfig(bev_width=8, distance_bins=4, token_width=32, token_count=4, image_token_grid=(2, 3))
+    loop = Loop(steps=2, warmup_steps=1, decay_steps=1, save_every=1, log_every=1, muon_rate=0.01)
+    plan = WindowPlan("train", drives=2, duration_s=13.0, size_hw=(32, 56))
+    stream = StreamPlan(clips=2, other_texts=4, memory=4)
+    return MiningRecipe(
+        tower=str(folder / "clip"),
+        config=config,
+        data={"train": Towns(plan, 500, 1)},
+        stream=stream,
+        trunk_loop=loop,
+        tokens=stream,
+        tokens_loop=loop,
+        forecast=ForecastPlan(clips=4, physics_clips=3),
+        paths_loop=loop,
+        belief_loop=loop,
+        captions=2,
+    )
+
+
 def make_data(recipe: MiningRecipe, out: Path, *, workers: int, splits: Sequence[str] = ()) -> None:
     """Render the windows and run the tower over them; what is there already stays."""
     tower = SceneModel.from_pretrained(resolve_model(recipe.tower), numeric_mode=recipe.tower_mode).tower
@@ -119,6 +143,13 @@ def make_data(recipe: MiningRecipe, out: Path, *, workers: int, splits: Sequence
         for paths in write_towns(out / "data", towns.plan, towns.seeds, workers=workers):
             for path in encode_windows(paths, tower):
                 print(path, flush=True)
+
+
+def windows_of(recipe: MiningRecipe, out: Path, split: str, key: str) -> list[Window]:
+    """The windows of a split, in order; DataError where one has not been made."""
+    towns = recipe.data[split]
+    pairs = ((seed, drive) for seed in towns.seeds for drive in range(towns.plan.drives))
+    return [read_window(window_path(out / "data", towns.plan, *pair), key) for pair in pairs]
 
 
 def open_model(recipe: MiningRecipe) -> SceneModel:
@@ -140,7 +171,7 @@ def train_stream(
     bank = make_bank(windows, clips, model.tower, each=recipe.captions, grammar="train", seed=recipe.seed)
     first = np.searchsorted([c.window for c in clips], np.arange(len(windows) + 1))
 
-    def run(plan: StreamPlan, loop: Loop, folder: Path, *, held: bool) -> None:
+    def run(plan: StreamPlan, loop: Loop, folder: Path, *, held: bool) -> bool:
         training = StreamTraining(model, plan, size_hw=recipe.size_hw, seed=recipe.seed)
         if held:
             training.lift.requires_grad_(False), training.temporal.requires_grad_(False)
@@ -155,10 +186,10 @@ def train_stream(
             return stream_loss(training, windows, clips, chosen, bank, rng=rng, cache=cache)
 
         describe = {"recipe": asdict(recipe), "windows": len(windows), "clips": len(clips), "stage": folder.name}
-        run_loop(training, loss_at, loop, folder, describe=describe, stop_at=stop_at, say=_say)
+        return run_loop(training, loss_at, loop, folder, describe=describe, stop_at=stop_at, say=_say) == loop.steps
 
-    run(recipe.stream, recipe.trunk_loop, out / "trunk", held=False)
-    run(recipe.tokens, recipe.tokens_loop, out / "tokens", held=True)
+    if run(recipe.stream, recipe.trunk_loop, out / "trunk", held=False):
+        run(recipe.tokens, recipe.tokens_loop, out / "tokens", held=True)
     model.requires_grad_(False).eval()
 
 
@@ -192,7 +223,9 @@ def train_forecast(
         rows = rows_at(step, 3, len(clips))
         return forecast_loss(head, take(stream, rows), truth[rows], plan)
 
-    run_loop(head, paths_at, recipe.paths_loop, out / "paths", describe=describe, stop_at=stop_at, say=_say)
+    done = run_loop(head, paths_at, recipe.paths_loop, out / "paths", describe=describe, stop_at=stop_at, say=_say)
+    if done < recipe.paths_loop.steps:
+        return
     rng = np.random.default_rng([recipe.seed, 5])
     some = torch.from_numpy(np.sort(rng.permutation(len(clips))[: plan.physics_clips]))
     risk, held = risk_truth(windows, clips)[some], take(stream, some)
@@ -267,7 +300,7 @@ def main() -> None:
     if args.only == "data":
         return
     model = open_model(recipe)
-    windows = read_windows(args.out / "data" / "train", tower_key(model.tower))
+    windows = windows_of(recipe, args.out, "train", tower_key(model.tower))
     if args.only in (None, "stream"):
         train_stream(recipe, model, windows, run / "stream")
     else:

@@ -169,7 +169,7 @@ def physics_of(head: ForecastHead, stream: Stream, *, agents: int, say: Callable
     return Physics(torch.stack(cells), torch.from_numpy(np.stack(risks)).float())
 
 
-def risk_of_belief(belief: Float[Tensor, "c n 1+k"], physics: Physics) -> Float[Tensor, "c"]:
+def risk_of_belief(belief: Float[Tensor, "c n j"], physics: Physics) -> Float[Tensor, "c"]:
     """A clip's risk as ``camera_risk`` has it, with gradients to the beliefs."""
     rows = torch.arange(len(belief))[:, None]
     weight = belief.softmax(-1)[rows, physics.cells][..., 1:]

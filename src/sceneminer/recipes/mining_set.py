@@ -138,7 +138,7 @@ def agents_of(windows: Sequence[Window], clips: Sequence[ClipRef], *, reach_m: f
     found = [_agents(windows[c.window], c.first, reach_m) for c in clips]
     most = max(1, *(len(a["row"]) for a in found))
 
-    def padded(name: str, fill: float) -> Tensor:
+    def padded(name: str, fill: int | float) -> Tensor:
         out = []
         for agents in found:
             value = np.asarray(agents[name])

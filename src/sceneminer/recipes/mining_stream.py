@@ -15,7 +15,7 @@ from torch.nn import functional
 from sceneminer.model.heads import EmbedHead, TagsHead
 from sceneminer.model.initial import initialise
 from sceneminer.model.scene_model import SceneModel
-from sceneminer.model.stream import Stream, mean_embedding
+from sceneminer.model.stream import Stream, mean_embedding, round_stream
 from sceneminer.model.tokens import pool_patches
 from sceneminer.recipes.mining_aux import DenseAuxiliaries, coarser, dense_loss, dense_truth
 from sceneminer.recipes.mining_features import Window
@@ -85,7 +85,7 @@ class StreamTraining(nn.Module):
     def streams(
         self, batch: Batch, fused: Float[Tensor, "c ch y x"], *, generator: torch.Generator | None = None
     ) -> Stream:
-        """Streams with tokens not yet rounded; with a generator, of a share ``plan.keep`` of the image tokens."""
+        """Streams, rounded as they are stored; with a generator, of a share ``plan.keep`` of the image tokens."""
         c, t, v = batch.embeddings.shape[:3]
         ty, tx = self.config.image_token_grid
         pooled = pool_patches(batch.patches.flatten(0, 2).float(), (ty, tx))
@@ -101,7 +101,7 @@ class StreamTraining(nn.Module):
             keep=1.0 if generator is None else self.plan.keep,
             generator=generator,
         )
-        return Stream(tokens, mean_embedding(batch.embeddings, valid))
+        return round_stream(tokens, mean_embedding(batch.embeddings, valid))
 
     def remember(self, clips: Float[Tensor, "c e"], which: Sequence[int]) -> None:
         """Keep clips for later steps' texts to choose from."""
@@ -155,10 +155,9 @@ def stream_loss(
     with torch.autocast("cpu", torch.bfloat16):
         fused = training.fuse(batch) if held is None else held
         stream = training.streams(batch, fused, generator=generator)
-        said = {"tokens": training.dense.of_tokens(stream.tokens)} if plan.dense_weight else {}
+        said = {"tokens": training.dense.of_tokens(stream.tokens.float())} if plan.dense_weight else {}
         if plan.dense_weight and cache is None:
             said["bev"] = training.dense.of_bev(fused)
-    stream = Stream(stream.tokens.float(), stream.embedding.float())
     embedded = training.embed(stream)
     embed_loss = _text_loss(training, embedded, list(chosen), bank, rng)
     training.remember(embedded, list(chosen))
