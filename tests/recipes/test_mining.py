@@ -27,7 +27,7 @@ from sceneminer.recipes.mining import (
 from sceneminer.recipes.mining_data import record_window, save_window, window_path
 from sceneminer.recipes.mining_features import encode_windows, tower_key
 from sceneminer.recipes.mining_forecast import Physics, cell_truth, ego_truth, physics_of, risk_of_belief
-from sceneminer.recipes.mining_set import agents_of, clips_of_windows, lift_batch, read_batch, rig_geometry
+from sceneminer.recipes.mining_set import agents_of, clips_of_windows, lift_batch, read_batch, town_views
 from sceneminer.recipes.mining_streams import window_streams
 
 SIZE_HW = (32, 56)
@@ -78,8 +78,8 @@ def test_missing_features_are_named(town: Path):
 
 def test_frames_in_step_are_lifted_together_as_one_by_one(town: Path, windows):
     model = open_model(debug(town))
-    points, _ = rig_geometry(model.config, SIZE_HW)
-    patches = read_batch(windows, clips_of_windows(windows)[:1]).patches[0].float()
+    (points,) = town_views(model.config, SIZE_HW).points
+    patches = read_batch(windows, clips_of_windows(windows)[:1], model.config).patches[0].float()
     alone = model.lift_frames(patches, torch.ones(4, 6, dtype=torch.bool), [points] * 4)
     assert torch.allclose(lift_batch(model.lift, patches, points), alone, atol=1e-5)
 
@@ -120,7 +120,7 @@ def test_a_stop_in_the_middle_of_stage_two_goes_on_with_the_same_bits(town: Path
 
 
 def test_streams_of_a_window_are_fp16_and_one_a_clip(town: Path, windows):
-    stream = window_streams(open_model(debug(town)), windows[0], size_hw=SIZE_HW)
+    stream = window_streams(open_model(debug(town)), windows[0])
     assert stream.tokens.dtype == torch.float16
     assert stream.tokens.shape[0] == windows[0].clips
 
@@ -153,6 +153,6 @@ def test_physics_of_an_untrained_head_is_finite(town: Path, windows):
     from sceneminer.model.forecast import ForecastHead
 
     head = ForecastHead(token_width=model.config.token_width)
-    physics = physics_of(head, window_streams(model, windows[0], size_hw=SIZE_HW)[:2], agents=4)
+    physics = physics_of(head, window_streams(model, windows[0])[:2], agents=4)
     assert physics.risk.shape == (2, 4, 6, 21)
     assert torch.isfinite(physics.risk).all()

@@ -80,7 +80,7 @@ class MiningRecipe:
     """Of the features on disk."""
     config: ModelConfig = field(default_factory=ModelConfig)
     data: dict[str, Towns] = field(default_factory=_data)
-    stream: StreamPlan = field(default_factory=StreamPlan)
+    stream: StreamPlan = field(default_factory=lambda: StreamPlan(clips=8, other_texts=64))
     trunk_loop: Loop = field(
         default_factory=lambda: Loop(steps=250, warmup_steps=30, decay_steps=120, rate=1e-3, muon_rate=0.01)
     )
@@ -100,11 +100,6 @@ class MiningRecipe:
     captions: int = 6
     """Of each training clip."""
     seed: int = 0
-
-    @property
-    def size_hw(self) -> tuple[int, int]:
-        """Of the images."""
-        return self.data["train"].plan.size_hw
 
 
 def base() -> MiningRecipe:
@@ -172,7 +167,7 @@ def train_stream(
     first = np.searchsorted([c.window for c in clips], np.arange(len(windows) + 1))
 
     def run(plan: StreamPlan, loop: Loop, folder: Path, *, held: bool) -> bool:
-        training = StreamTraining(model, plan, size_hw=recipe.size_hw, seed=recipe.seed)
+        training = StreamTraining(model, plan, seed=recipe.seed)
         if held:
             training.lift.requires_grad_(False), training.temporal.requires_grad_(False)
             training.dense.load_state_dict(load_part(out / "trunk", "dense."))
@@ -195,7 +190,7 @@ def train_stream(
 
 def load_stream(recipe: MiningRecipe, model: SceneModel, out: Path) -> None:
     """Fill the model with what stage 1 has saved in ``out``; DataError where it has not begun its second part."""
-    training = StreamTraining(model, recipe.tokens, size_hw=recipe.size_hw, seed=recipe.seed)
+    training = StreamTraining(model, recipe.tokens, seed=recipe.seed)
     training.lift.requires_grad_(False), training.temporal.requires_grad_(False)
     if not load_state(out / "tokens", training, make_optimisers(training, recipe.tokens_loop)):
         raise DataError(f"expected a trained stream in {out}, found none")
@@ -207,7 +202,7 @@ def train_forecast(
 ) -> None:
     """Stage 2: add the risk and forecast head to a frozen model, by its private parameters alone."""
     clips = clips_of_windows(windows)
-    stream = read_streams(model, windows, out / "streams-train.safetensors", size_hw=recipe.size_hw, say=_say)
+    stream = read_streams(model, windows, out / "streams-train.safetensors", say=_say)
     head = ForecastHead(token_width=model.config.token_width)
     initialise_head(head, seed=recipe.seed)
     model.add_head(head)

@@ -158,7 +158,7 @@ def record_window(
         "track_ids": [agents.track_ids[k] for k in kept],
         "categories": [agents.categories[k] for k in kept],
         "facts": [asdict(clip_facts(drive, t / 1e6, (t + CLIP_US) / 1e6)) for t in clip_starts],
-        "risk": [_risk_of(risk, t) for t in clip_starts],
+        "risk": [clip_risk_of(risk, t) for t in clip_starts],
         "events": [asdict(event) for event in drive.events],
     }
     return tensors, truth
@@ -218,7 +218,8 @@ def _clip_starts(starts: Sequence[int], plan: WindowPlan) -> list[int]:
     return sorted({start + offset for start in starts for offset in within})
 
 
-def _risk_of(risk: RiskFrames, start_us: int) -> dict[str, Any]:
+def clip_risk_of(risk: RiskFrames, start_us: int) -> dict[str, Any]:
+    """The risk of the clip that begins there and what is behind it, as JSON."""
     return asdict(clip_risk(risk, start_us, start_us + CLIP_US))
 
 

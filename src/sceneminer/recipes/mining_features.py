@@ -38,6 +38,8 @@ class Window:
     tensors: Mapping[str, ndarray]
     truth: Mapping[str, Any]
     embeddings: Float16[Tensor, "t v e"]
+    size_hw: tuple[int, int]
+    """Of the images, as the tower read them."""
 
     @property
     def clips(self) -> int:
@@ -92,18 +94,12 @@ def read_window(window: Path, key: str) -> Window:
         metadata = file.metadata() or {}
         if metadata.get("format") != WINDOW_FORMAT:
             raise DataError(f"{window.name}: expected window format {WINDOW_FORMAT}, found {metadata.get('format')!r}")
+        _, _, height, width, _ = file.get_slice("images").get_shape()
+        size_hw = (int(height), int(width))
         tensors = {name: file.get_tensor(name) for name in file.keys() if name != "images"}  # noqa: SIM118
     with safe_open(features, framework="pt") as file:
         embeddings = file.get_tensor("embeddings")
-    return Window(features, tensors, json.loads(metadata["truth"]), embeddings)
-
-
-def read_windows(folder: Path, key: str) -> list[Window]:
-    """All windows under a folder that have features of this tower, by name; DataError where there are none."""
-    found = [path for path in sorted(folder.glob("*.safetensors")) if features_path(path, key).exists()]
-    if not found:
-        raise DataError(f"expected windows with features of tower {key} in {folder}, found none")
-    return [read_window(path, key) for path in found]
+    return Window(features, tensors, json.loads(metadata["truth"]), embeddings, size_hw)
 
 
 def through_jpeg(image: UInt8[ndarray, "h w 3"]) -> UInt8[ndarray, "h w 3"]:

@@ -1,7 +1,7 @@
 """Windows as clips in tensors: what a step of ``mining`` reads, and what is true of it.
 
-All windows have one rig and cameras that look at each Frame's own time, so that where a BEV point lies in the images is
-the same for every Frame and is worked out once.
+Towns' windows have one rig and cameras that look at each Frame's own time, so that where a BEV point lies in the images
+is the same for every Frame and is worked out once. Windows of other logs hold the calibration of every image.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,8 +15,10 @@ from numpy import ndarray
 from torch import Tensor
 
 from sceneminer.data.frame import Frame, Measurement
+from sceneminer.data.log import Sensor
 from sceneminer.data.synth.rig import rig_sensors
 from sceneminer.data.track import CATEGORIES, VEHICLES, VULNERABLE
+from sceneminer.geometry.camera import Camera
 from sceneminer.geometry.pose import invert
 from sceneminer.labels.ego import EGO_SIZE
 from sceneminer.model.config import ModelConfig
@@ -66,6 +68,17 @@ class Batch:
     embeddings: Float[Tensor, "c t v e"]
     patches: Float16[Tensor, "c t v gh gw d"]
     last_from_frame: Float[Tensor, "c t 4 4"]
+    views: "Views"
+
+
+@dataclass(frozen=True, eq=False)
+class Views:
+    """Where BEV points and image tokens of some Frames lie."""
+
+    points: tuple[LiftPoints, ...]
+    """One a Frame, or a single one that holds for all."""
+    rays: Float[Tensor, "*b v ty tx 3"]
+    """With the Frames' dimensions in front, or without where they hold for all."""
 
 
 def class_of(category: str) -> int:
@@ -80,11 +93,42 @@ def clips_of_windows(windows: Sequence[Window], *, stride: int = 1) -> list[Clip
     return [ClipRef(w, k) for w, window in enumerate(windows) for k in range(0, window.clips, stride)]
 
 
-def read_batch(windows: Sequence[Window], clips: Sequence[ClipRef]) -> Batch:
-    """The tower's features of the clips and ego's motion."""
+def read_batch(windows: Sequence[Window], clips: Sequence[ClipRef], config: ModelConfig) -> Batch:
+    """The tower's features of the clips, ego's motion, and where things lie in the images."""
     embeddings = torch.stack([windows[c.window].embeddings[c.first : c.first + FRAMES] for c in clips]).float()
     patches = torch.stack([windows[c.window].patches(c.first, FRAMES) for c in clips])
-    return Batch(embeddings, patches, torch.stack([motion_of(windows[c.window], c.first) for c in clips]))
+    motion = torch.stack([motion_of(windows[c.window], c.first) for c in clips])
+    return Batch(embeddings, patches, motion, views_of(windows, clips, config))
+
+
+def views_of(windows: Sequence[Window], clips: Sequence[ClipRef], config: ModelConfig) -> Views:
+    """Of every Frame of some clips: the same for all where the windows are of towns."""
+    if "camera_from_ego" not in windows[clips[0].window].tensors:
+        return town_views(config, windows[clips[0].window].size_hw)
+    found = [window_views(windows[c.window], config) for c in clips]
+    spans = [slice(c.first, c.first + FRAMES) for c in clips]
+    points = tuple(p for views, span in zip(found, spans, strict=True) for p in views.points[span])
+    return Views(points, torch.stack([views.rays[span] for views, span in zip(found, spans, strict=True)]))
+
+
+@lru_cache(maxsize=64)
+def window_views(window: Window, config: ModelConfig) -> Views:
+    """Of every Frame of a window, from the calibration of each image."""
+    if "camera_from_ego" not in window.tensors:
+        return town_views(config, window.size_hw)
+    poses, intrinsics, size = (window.tensors[name] for name in ("camera_from_ego", "intrinsics", "size_px"))
+    points, rays, eye = [], [], np.eye(4)
+    for t in range(len(poses)):
+        seen = {}
+        for v in range(poses.shape[1]):
+            k, (width, height) = intrinsics[t, v], size[t, v]
+            lens = Camera(int(width), int(height), *(float(x) for x in (k[0, 0], k[1, 1], k[0, 2], k[1, 2])))
+            sensor = Sensor(f"camera {v}", "camera", invert(poses[t, v]), lens)
+            seen[sensor.name] = Measurement(sensor, 0, 0, eye, True)
+        frame = Frame("", 0, eye, seen)
+        points.append(sample_points(frame, tuple(seen), grid=config.grid, heights_m=config.heights_m))
+        rays.append(token_rays(frame, tuple(seen), token_grid=config.image_token_grid))
+    return Views(tuple(points), torch.from_numpy(np.stack(rays)))
 
 
 def motion_of(window: Window, first: int) -> Float[Tensor, "t 4 4"]:
@@ -94,13 +138,21 @@ def motion_of(window: Window, first: int) -> Float[Tensor, "t 4 4"]:
 
 
 @lru_cache(maxsize=4)
-def rig_geometry(config: ModelConfig, size_hw: tuple[int, int]) -> tuple[LiftPoints, Float[ndarray, "v ty tx 3"]]:
-    """Where BEV points lie in the six cameras, and the rays of their tokens, for Frames whose cameras are in step."""
+def town_views(config: ModelConfig, size_hw: tuple[int, int]) -> Views:
+    """Where BEV points lie in a town's six cameras, and the rays of their tokens: the same for every Frame."""
     sensors = rig_sensors(size_hw, CAMERAS).sensors
     eye = np.eye(4)
     frame = Frame("", 0, eye, {name: Measurement(sensors[name], 0, 0, eye, True) for name in CAMERAS})
     points = sample_points(frame, CAMERAS, grid=config.grid, heights_m=config.heights_m)
-    return points, token_rays(frame, CAMERAS, token_grid=config.image_token_grid)
+    return Views((points,), torch.from_numpy(token_rays(frame, CAMERAS, token_grid=config.image_token_grid)))
+
+
+def lift_views(lift: Lift, patches: Float[Tensor, "n v gh gw d"], views: Views) -> Float[Tensor, "n ch y x"]:
+    """The BEV of each Frame."""
+    if len(views.points) == 1:
+        return lift_batch(lift, patches, views.points[0])
+    seen = torch.ones(patches.shape[1], dtype=torch.bool)
+    return torch.stack([lift(frame.float(), seen, p) for frame, p in zip(patches, views.points, strict=True)])
 
 
 def lift_batch(lift: Lift, patches: Float[Tensor, "n v gh gw d"], points: LiftPoints) -> Float[Tensor, "n ch y x"]:

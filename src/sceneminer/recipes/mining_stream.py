@@ -25,10 +25,11 @@ from sceneminer.recipes.mining_set import (
     Batch,
     ClipRef,
     agents_of,
-    lift_batch,
+    lift_views,
     motion_of,
     read_batch,
-    rig_geometry,
+    views_of,
+    window_views,
 )
 from sceneminer.recipes.mining_text import CaptionBank
 from sceneminer.recipes.tiny_loss import contrast_with_memory
@@ -58,7 +59,7 @@ class StreamPlan:
 class StreamTraining(nn.Module):
     """Everything that stage 1 trains, under the names that its state is saved by."""
 
-    def __init__(self, model: SceneModel, plan: StreamPlan, *, size_hw: tuple[int, int], seed: int):
+    def __init__(self, model: SceneModel, plan: StreamPlan, *, seed: int):
         super().__init__()
         self.plan, self.config = plan, model.config
         self.lift, self.temporal, self.scene_tokens = model.lift, model.temporal, model.scene_tokens
@@ -68,8 +69,6 @@ class StreamTraining(nn.Module):
             bev_width=c.bev_width, token_width=c.token_width, grid=c.grid, token_grid=c.bev_token_grid
         )
         initialise(self.dense, seed=seed + 1)
-        self.points, rays = rig_geometry(c, size_hw)
-        self.register_buffer("rays", torch.from_numpy(rays), persistent=False)
         self.register_buffer("memory", torch.zeros(plan.memory, model.tower.embed_dim))
         self.register_buffer("memory_clip", torch.full((plan.memory,), -1))
         self.register_buffer("memory_next", torch.zeros((), dtype=torch.long))
@@ -79,7 +78,7 @@ class StreamTraining(nn.Module):
     def fuse(self, batch: Batch) -> Float[Tensor, "c ch y x"]:
         """The fused BEV of each clip."""
         c, t = batch.embeddings.shape[:2]
-        bev = lift_batch(self.lift, batch.patches.flatten(0, 1), self.points).unflatten(0, (c, t))
+        bev = lift_views(self.lift, batch.patches.flatten(0, 1), batch.views).unflatten(0, (c, t))
         return self.temporal(bev, batch.last_from_frame)
 
     def streams(
@@ -94,7 +93,7 @@ class StreamTraining(nn.Module):
         tokens = self.scene_tokens(
             patches=pooled.unflatten(0, (c, t, v)),
             valid=valid,
-            rays=self.get_buffer("rays").expand(c, t, v, ty, tx, 3),
+            rays=batch.views.rays.expand(c, t, v, ty, tx, 3),
             age_s=age_s,
             bev=fused,
             last_from_frame=batch.last_from_frame,
@@ -119,10 +118,10 @@ class TrunkCache:
     def __init__(self, training: StreamTraining, windows: Sequence[Window], *, say: Callable[[str], None] = print):
         self.pooled: list[Float16[Tensor, "t v ty tx d"]] = []
         self.fused: list[Float16[Tensor, "c ch y x"]] = []
-        grid = training.config.image_token_grid
+        self.config, grid = training.config, training.config.image_token_grid
         for k, window in enumerate(windows):
             patches = window.patches(0, len(window.embeddings)).float()
-            bev = lift_batch(training.lift, patches, training.points)
+            bev = lift_views(training.lift, patches, window_views(window, training.config))
             clips = torch.stack([bev[i : i + FRAMES] for i in range(window.clips)])
             motion = torch.stack([motion_of(window, i) for i in range(window.clips)])
             self.fused.append(training.temporal(clips, motion).half())
@@ -135,7 +134,10 @@ class TrunkCache:
         embeddings = torch.stack([windows[c.window].embeddings[c.first : c.first + FRAMES] for c in clips]).float()
         pooled = torch.stack([self.pooled[c.window][c.first : c.first + FRAMES] for c in clips])
         motion = torch.stack([motion_of(windows[c.window], c.first) for c in clips])
-        return Batch(embeddings, pooled, motion), torch.stack([self.fused[c.window][c.first] for c in clips]).float()
+        views = views_of(windows, clips, self.config)
+        return Batch(embeddings, pooled, motion, views), torch.stack(
+            [self.fused[c.window][c.first] for c in clips]
+        ).float()
 
 
 def stream_loss(
@@ -151,7 +153,7 @@ def stream_loss(
     """The loss of the chosen clips and its parts; with a cache, of what comes after lift and temporal BEV alone."""
     plan, refs = training.plan, [clips[k] for k in chosen]
     generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
-    batch, held = (read_batch(windows, refs), None) if cache is None else cache.read(windows, refs)
+    batch, held = (read_batch(windows, refs, training.config), None) if cache is None else cache.read(windows, refs)
     with torch.autocast("cpu", torch.bfloat16):
         fused = training.fuse(batch) if held is None else held
         stream = training.streams(batch, fused, generator=generator)

@@ -11,18 +11,18 @@ from sceneminer.model.fingerprint import stream_fingerprint
 from sceneminer.model.scene_model import SceneModel
 from sceneminer.model.stream import Stream
 from sceneminer.recipes.mining_features import Window
-from sceneminer.recipes.mining_set import FRAMES, motion_of, rig_geometry
+from sceneminer.recipes.mining_set import FRAMES, motion_of, window_views
 
 
 @torch.no_grad()
-def window_streams(model: SceneModel, window: Window, *, size_hw: tuple[int, int]) -> Stream:
+def window_streams(model: SceneModel, window: Window) -> Stream:
     """The stream of every clip of a window, each Frame lifted once."""
-    points, rays = rig_geometry(model.config, size_hw)
+    views = window_views(window, model.config)
     t, v = window.embeddings.shape[:2]
     patches, valid = window.patches(0, t).float(), torch.ones(t, v, dtype=torch.bool)
-    bev = model.lift_frames(patches, valid, [points] * t)
+    bev = model.lift_frames(patches, valid, views.points * (t if len(views.points) == 1 else 1))
     pooled = torch.stack([model.pool(frame) for frame in patches])
-    every = torch.from_numpy(rays).expand(1, FRAMES, *rays.shape)
+    rays = views.rays.expand(t, *views.rays.shape[-4:])
     parts = []
     for first in range(window.clips):
         span = slice(first, first + FRAMES)
@@ -31,7 +31,7 @@ def window_streams(model: SceneModel, window: Window, *, size_hw: tuple[int, int
                 embeddings=window.embeddings[None, span].float(),
                 patches=pooled[None, span],
                 valid=valid[None, span],
-                rays=every,
+                rays=rays[None, span],
                 bev=bev[None, span],
                 last_from_frame=motion_of(window, first)[None],
             )
@@ -44,7 +44,6 @@ def read_streams(
     windows: Sequence[Window],
     path: Path,
     *,
-    size_hw: tuple[int, int],
     say: Callable[[str], None] = print,
 ) -> Stream:
     """Streams of all clips of all windows, in order, kept at ``path`` under the stream's fingerprint."""
@@ -56,7 +55,7 @@ def read_streams(
                 return Stream(file.get_tensor("tokens"), file.get_tensor("embedding"))
     parts = []
     for k, window in enumerate(windows):
-        parts.append(window_streams(model, window, size_hw=size_hw))
+        parts.append(window_streams(model, window))
         if (k + 1) % 50 == 0:
             say(f"streams of {k + 1} of {len(windows)} windows")
     stream = Stream(torch.cat([p.tokens for p in parts]), torch.cat([p.embedding for p in parts]))

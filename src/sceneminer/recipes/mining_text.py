@@ -18,8 +18,23 @@ from sceneminer.recipes.tiny_data import parse_facts
 
 
 def clip_facts_of(windows: Sequence[Window], clips: Sequence[ClipRef]) -> list[frozenset[Fact]]:
-    """All that may be said of each clip."""
-    return [parse_facts(windows[c.window].truth["facts"][c.first]).facts for c in clips]
+    """All that may be said of each clip: what the town knows of it, or else the description of its log."""
+    return [_facts(windows[c.window], c.first) for c in clips]
+
+
+def _facts(window: Window, first: int) -> frozenset[Fact]:
+    if "facts" not in window.truth:
+        return frozenset({("description", window.truth["description"])})
+    return parse_facts(window.truth["facts"][first]).facts
+
+
+def _captions(
+    window: Window, first: int, *, each: int, grammar: Grammar, rng: np.random.Generator
+) -> tuple[Caption, ...]:
+    if "facts" not in window.truth:
+        return (Caption(window.truth["description"], _facts(window, first), "description"),) * each
+    scene = parse_facts(window.truth["facts"][first])
+    return tuple(caption(scene, rng, grammar=grammar) for _ in range(each))
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,13 +56,12 @@ class CaptionBank:
 def make_bank(
     windows: Sequence[Window], clips: Sequence[ClipRef], tower: Tower, *, each: int, grammar: Grammar, seed: int
 ) -> CaptionBank:
-    """``each`` captions of every clip, drawn from the clip's facts; the same arguments give the same texts."""
+    """``each`` captions of every clip, drawn from its facts; the same arguments give the same texts. Logs that are
+    not towns' have one: their description."""
     found = []
     for ref in clips:
-        window = windows[ref.window]
-        scene = parse_facts(window.truth["facts"][ref.first])
         rng = np.random.default_rng([seed, ref.window, ref.first])
-        found.append(tuple(caption(scene, rng, grammar=grammar) for _ in range(each)))
+        found.append(_captions(windows[ref.window], ref.first, each=each, grammar=grammar, rng=rng))
     texts = sorted({c.text for own in found for c in own})
     place = {text: i for i, text in enumerate(texts)}
     embedded = tower.encode_texts(texts)
