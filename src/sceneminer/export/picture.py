@@ -12,8 +12,8 @@ from sceneminer.export.panel import LIGHT, Palette, Panel, shortened
 from sceneminer.export.subject import Subject, open_subject
 from sceneminer.export.timeline import draw_timeline, read_timeline
 from sceneminer.export.words import (
-    camera_words,
     SHOWN_FROM,
+    camera_words,
     hardness_words,
     label_tag_names,
     risk_words,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float16
+from jaxtyping import Float, Float16
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -112,7 +112,7 @@ class StreamTraining(nn.Module):
 
 
 class TrunkCache:
-    """What lift and temporal BEV make of all clips, once these two are held: pooled patches and fused BEVs in memory."""
+    """What lift and temporal BEV make of all clips once these two are held: pooled patches and fused BEVs in memory."""
 
     @torch.no_grad()
     def __init__(self, training: StreamTraining, windows: Sequence[Window], *, say: Callable[[str], None] = print):
