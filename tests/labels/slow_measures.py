@@ -161,7 +161,7 @@ def closest(ego: Body, agent: Body) -> tuple[float, float]:
 
 
 def in_ego(ego: Body, agent: Body) -> Body:
-    """The agent in ego's frame, x the way that it drives; ego moves at ``ego_mps`` there, and ``swing_mps`` to the left."""
+    """The agent in ego's frame, x the way that it drives, and ego's own speed there, ahead and to the left."""
     c, s = cos(ego["yaw_rad"]), sin(ego["yaw_rad"])
     if ego["vx_mps"] * c + ego["vy_mps"] * s < 0:
         c, s = -c, -s

@@ -246,8 +246,7 @@ def table() -> str:
     for entry in MEASURES:
         horizon = "until both stand" if isinf(entry.horizon_s) else f"{entry.horizon_s:g} s"
         rule = entry.nan_rule.removeprefix("NaN where ")
-        meaning = entry.meaning.replace("|Δv|", "Δv")
-        cells = (f"`{entry.name}`", entry.unit, entry.riskier, horizon, f"0 to {entry.highest:g}", meaning, rule)
+        cells = (f"`{entry.name}`", entry.unit, entry.riskier, horizon, f"0 to {entry.highest:g}", entry.meaning, rule)
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 import numpy as np
+import pytest
 from numpy import ndarray
 
 from sceneminer.data.track import CATEGORIES, AgentStates
@@ -193,6 +194,7 @@ def _middle(b: Bodies, step: int) -> Bodies:
     return Bodies(**{**mid, "yaw_rad": here.yaw_rad + 0.5 * turn})
 
 
+@pytest.mark.slow
 def test_every_nan_of_ten_thousand_scenes_is_declared_and_every_value_in_range():
     seen = {entry.name: [0, 0] for entry in MEASURES}
     for agents, ego, values in batches():

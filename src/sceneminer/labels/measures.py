@@ -92,7 +92,7 @@ MEASURES: tuple[Measure, ...] = (
         horizon_s=HORIZON_S,
         highest=DRAC_CAP_MPS2,
         nan_when=("absent",),
-        meaning="Relative deceleration that just avoids the touch of ttc_turn_s: |Δv| / (2 TTC); for a lead "
+        meaning="Relative deceleration that just avoids the touch of ttc_turn_s: speed of approach/(2 TTC); for a lead "
         "Δv²/(2 gap). 0 where no touch is predicted.",
     ),
     Measure(
