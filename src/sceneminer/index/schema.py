@@ -115,6 +115,10 @@ AGENTS_SCHEMA = pa.schema(
         ("ttce_s", pa.float32()),
         ("dce_m", pa.float32()),
         ("thw_s", pa.float32()),
+        ("pet_s", pa.float32()),
+        ("a_long_req_mps2", pa.float32()),
+        ("a_lat_req_mps2", pa.float32()),
+        ("rss_violation", pa.float32()),
     ]
 )
 """Agents within 60 m of ego at the log's reference times, in the ego frame; velocity relative to the ground."""

@@ -8,14 +8,15 @@ from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from sceneminer.data.log import Log
-from sceneminer.data.track import AgentStates
+from sceneminer.data.track import VULNERABLE, AgentStates
 from sceneminer.geometry.pose import yaw_of
 from sceneminer.labels.bodies import Bodies
 
 MAX_YAW_RATE_RPS = 0.8
 """No road vehicle turns faster at a speed that matters here; beyond it lies annotation noise."""
 _NEVER_TURN = frozenset({"pedestrian", "animal", "cone", "barrier", "debris", "bicycle_rack", "other"})
-"""A walker's heading says nothing about a steady turn, and props have none."""
+"""A walker's heading says nothing about a steady turn, and props have none. Nor do they keep to lanes."""
+_TWO_WHEELERS = frozenset({"bicycle", "motorcycle", "personal_mobility"})
 _PARKED_S, _PARKED_M = 3.0, 1.0
 """What is seen for this long and stays within this is parked; boxes of parked cars wander by some dm."""
 
@@ -182,3 +183,15 @@ def agent_bodies(agents: AgentStates, *, standing_mps: float) -> tuple[Bodies, B
         width_m=agents.width_m,
     )
     return bodies, stands & agents.present
+
+
+def vulnerable_agents(agents: AgentStates) -> Bool[ndarray, "a"]:
+    """People and animals, on foot or riding; a two-wheeler that never moves has no rider."""
+    vulnerable = np.array([c in VULNERABLE for c in agents.categories], bool)
+    wheels = np.array([c in _TWO_WHEELERS for c in agents.categories], bool)
+    return vulnerable & ~(wheels & parked(agents))
+
+
+def lane_users(agents: AgentStates) -> Bool[ndarray, "a"]:
+    """Vehicles and riders, who drive in lanes."""
+    return np.array([category not in _NEVER_TURN for category in agents.categories], bool)

@@ -1,10 +1,14 @@
-"""Criticality measures between ego and each agent: what each means, and how it is computed.
+"""Criticality measures between ego and each agent: what each means, and how meetings and headways are computed.
 
-Sources: TTC Hayward 1972; DRAC Cooper & Ferguson 1976; THW Vogel 2003; TTCE and DCE Eggert 2014; the catalogue of
-Westhofen et al., "Criticality Metrics for Automated Driving", 2023. All are in the plane, between rectangles.
+Sources: TTC Hayward 1972; DRAC Cooper & Ferguson 1976; THW Vogel 2003; TTCE and DCE Eggert 2014; PET Allen, Shin &
+Cooper 1978 (``encroachment``); required accelerations Jansson 2005 (``evasion``); RSS Shalev-Shwartz, Shammah &
+Shashua 2017 (``rss``); the catalogue of Westhofen et al., "Criticality Metrics for Automated Driving", 2023. All are in
+the plane, between rectangles. ``docs/conventions.md`` shows them as a table.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from math import inf
 from typing import Literal
 
 import numpy as np
@@ -13,6 +17,7 @@ from numpy import ndarray
 
 from sceneminer.labels.bodies import Bodies, box_gap, overlap_m, roll_out
 from sceneminer.labels.contact import closest_encounter, sampled_contact_s, turning_contact_s
+from sceneminer.labels.evasion import EVASION_CAP_MPS2
 
 HORIZON_S = 4.0
 """How far a roll-out at constant turn rate and velocity is believed at all."""
@@ -23,6 +28,23 @@ DRAC_CAP_MPS2 = 20.0
 _DEPTH_WINDOW_S = 1.0
 _CROSSING_MPS = 3.0
 
+NanReason = Literal[
+    "absent", "no_touch", "no_turning_touch", "far", "no_lead", "no_crossing", "run_into", "ego_stands", "no_vehicle"
+]
+NAN_REASONS: Mapping[NanReason, str] = {
+    "absent": "the agent's box or ego's pose is unknown",
+    "no_touch": "the rectangles do not touch within the horizon at constant velocity",
+    "no_turning_touch": "the rectangles do not touch within the horizon at constant turn rate",
+    "far": "the rectangles stay further apart than 1.5 m within the horizon",
+    "no_lead": "the agent is no vehicle or rider ahead in ego's path and direction within the horizon, "
+    "or ego is not faster than 3 m/s",
+    "no_crossing": "the recorded paths do not cross, at 30° or more and both moving, within the horizon",
+    "run_into": "the agent, level with ego's sides but not before it, drives into ego",
+    "ego_stands": "ego is slower than 0.5 m/s",
+    "no_vehicle": "the agent is a walker, an animal or a thing",
+}
+"""When a measure is NaN, with the constants of the default ``RiskConfig``."""
+
 
 @dataclass(frozen=True)
 class Measure:
@@ -32,59 +54,114 @@ class Measure:
     unit: str
     riskier: Literal["lower", "higher"]
     horizon_s: float
-    """How far ahead it looks; beyond that it is NaN (or 0, as ``nan_rule`` says)."""
-    nan_rule: str
+    """How far ahead it looks; inf: until both stand."""
+    highest: float
+    """Values lie in 0 to this."""
+    nan_when: tuple[NanReason, ...]
+    """It is NaN exactly where one of these holds."""
     meaning: str
+
+    @property
+    def nan_rule(self) -> str:
+        return "NaN where " + "; or ".join(NAN_REASONS[reason] for reason in self.nan_when)
 
 
 MEASURES: tuple[Measure, ...] = (
     Measure(
-        "ttc_s",
-        "s",
-        "lower",
-        HORIZON_S,
-        "NaN where the agent is absent or the rectangles do not touch within the horizon",
-        "Time to first touch of the oriented rectangles if both keep velocity and yaw (exact). 0: they overlap.",
+        name="ttc_s",
+        unit="s",
+        riskier="lower",
+        horizon_s=HORIZON_S,
+        highest=HORIZON_S,
+        nan_when=("absent", "no_touch"),
+        meaning="Time to first touch of the oriented rectangles if both keep velocity and yaw. 0: they overlap.",
     ),
     Measure(
-        "ttc_turn_s",
-        "s",
-        "lower",
-        HORIZON_S,
-        "NaN where the agent is absent or the rectangles do not touch within the horizon",
-        "Time to first touch if both keep speed and turn rate.",
+        name="ttc_turn_s",
+        unit="s",
+        riskier="lower",
+        horizon_s=HORIZON_S,
+        highest=HORIZON_S,
+        nan_when=("absent", "no_turning_touch"),
+        meaning="Time to first touch if both keep speed and turn rate, in straight steps of 0.1 s.",
     ),
     Measure(
-        "drac_mps2",
-        "m/s²",
-        "higher",
-        HORIZON_S,
-        "NaN where the agent is absent; 0 where no touch is predicted; at most DRAC_CAP_MPS2",
-        "Relative deceleration that just avoids the touch of ttc_turn_s: |Δv| / (2 TTC); for a lead Δv²/(2 gap).",
+        name="drac_mps2",
+        unit="m/s²",
+        riskier="higher",
+        horizon_s=HORIZON_S,
+        highest=DRAC_CAP_MPS2,
+        nan_when=("absent",),
+        meaning="Relative deceleration that just avoids the touch of ttc_turn_s: speed of approach/(2 TTC); for a lead "
+        "Δv²/(2 gap). 0 where no touch is predicted.",
     ),
     Measure(
-        "ttce_s",
-        "s",
-        "lower",
-        HORIZON_S,
-        "NaN where the agent is absent or never comes within REACH_M",
-        "Time until the rectangles are closest if both keep speed and turn rate; ttc_turn_s where they touch.",
+        name="ttce_s",
+        unit="s",
+        riskier="lower",
+        horizon_s=HORIZON_S,
+        highest=HORIZON_S,
+        nan_when=("absent", "far"),
+        meaning="Time until the rectangles are closest if both keep speed and turn rate, to about 1 ms; ttc_turn_s "
+        "where they touch.",
     ),
     Measure(
-        "dce_m",
-        "m",
-        "lower",
-        HORIZON_S,
-        "NaN where the agent is absent or never comes within REACH_M",
-        "Gap between the rectangles at that time; 0 where they touch.",
+        name="dce_m",
+        unit="m",
+        riskier="lower",
+        horizon_s=HORIZON_S,
+        highest=REACH_M,
+        nan_when=("absent", "far"),
+        meaning="Gap between the rectangles at that time; 0 where they touch.",
     ),
     Measure(
-        "thw_s",
-        "s",
-        "lower",
-        HORIZON_S,
-        "NaN unless the agent drives ahead in ego's path in ego's direction and ego is faster than 3 m/s",
-        "Time headway: gap along ego's path over ego's speed.",
+        name="thw_s",
+        unit="s",
+        riskier="lower",
+        horizon_s=HORIZON_S,
+        highest=HORIZON_S,
+        nan_when=("absent", "no_lead"),
+        meaning="Time headway: gap along ego's path over ego's speed.",
+    ),
+    Measure(
+        name="pet_s",
+        unit="s",
+        riskier="lower",
+        horizon_s=HORIZON_S,
+        highest=HORIZON_S,
+        nan_when=("absent", "no_crossing"),
+        meaning="Post-encroachment time: on the paths in fact taken from this frame on, the shortest time between "
+        "one's leaving some ground and the other's coming there. Hindsight; 0: they touch.",
+    ),
+    Measure(
+        name="a_long_req_mps2",
+        unit="m/s²",
+        riskier="higher",
+        horizon_s=HORIZON_S,
+        highest=EVASION_CAP_MPS2,
+        nan_when=("absent", "run_into"),
+        meaning="Smallest constant deceleration of ego, straight on, that keeps it behind the agent until ego stands; "
+        "for a lead Δv²/(2 gap). 0 where ttc_s is NaN.",
+    ),
+    Measure(
+        name="a_lat_req_mps2",
+        unit="m/s²",
+        riskier="higher",
+        horizon_s=HORIZON_S,
+        highest=EVASION_CAP_MPS2,
+        nan_when=("absent", "ego_stands"),
+        meaning="Smallest constant sideways acceleration of ego that takes it past the agent, on the easier side; "
+        "along ego's way 2 (lacking clearance)/TTC². 0 where ttc_s is NaN.",
+    ),
+    Measure(
+        name="rss_violation",
+        unit="1",
+        riskier="higher",
+        horizon_s=inf,
+        highest=1.0,
+        nan_when=("absent", "no_vehicle"),
+        meaning="Share by which the safe distance of responsibility-sensitive safety is fallen short of, the lesser of "
+        "lengthwise and sideways. 0: safe.",
     ),
 )
 MEASURE_NAMES: tuple[str, ...] = tuple(measure.name for measure in MEASURES)

@@ -22,11 +22,19 @@ from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from sceneminer.data.log import Log
-from sceneminer.data.track import VULNERABLE, AgentStates, Category, states_at
+from sceneminer.data.track import AgentStates, Category, states_at
 from sceneminer.labels.bodies import Bodies
 from sceneminer.labels.contact import half_steps, straight_contact_s
 from sceneminer.labels.driven import follow_path
-from sceneminer.labels.ego import EgoSize, EgoStates, agent_bodies, ego_states, parked, smoothed
+from sceneminer.labels.ego import (
+    EgoSize,
+    EgoStates,
+    agent_bodies,
+    ego_states,
+    lane_users,
+    smoothed,
+    vulnerable_agents,
+)
 from sceneminer.labels.measures import (
     MEASURE_NAMES,
     MEASURES,
@@ -46,10 +54,9 @@ from sceneminer.labels.score import (
     meeting_scores,
     tailgating,
 )
+from sceneminer.labels.unscored import unscored
 
 _UNITS = {measure.name: measure.unit for measure in MEASURES}
-_NO_LEADS = frozenset({"pedestrian", "animal", "cone", "barrier", "debris", "bicycle_rack", "other"})
-_TWO_WHEELERS = frozenset({"bicycle", "motorcycle", "personal_mobility"})
 _DOUBT_FROM = 1e-3
 """Smaller risks need no second opinion."""
 _PAIRS_AT_ONCE = 4096
@@ -109,8 +116,9 @@ def measure(agents: AgentStates, ego: EgoStates, *, config: RiskConfig = DEFAULT
     bodies, stands = agent_bodies(steady, standing_mps=config.standing_mps)
     own = _tiled(ego.body(), len(agents.track_ids))
     ego_known = np.isfinite(own.x_m + own.y_m + own.yaw_rad + own.vx_mps + own.vy_mps + own.yaw_rate_rps)
-    known = agents.present & ego_known
-    known &= np.isfinite(bodies.x_m + bodies.y_m + bodies.yaw_rad + bodies.length_m + bodies.width_m)
+    boxes = bodies.x_m + bodies.y_m + bodies.yaw_rad + bodies.length_m + bodies.width_m
+    there = agents.present & np.isfinite(boxes)
+    known = there & ego_known
     pairs = np.nonzero(known)
     near = may_meet(own[pairs], bodies[pairs], horizon_s=config.horizon_s, reach_m=config.reach_m)
     pairs = (pairs[0][near], pairs[1][near])
@@ -120,11 +128,22 @@ def measure(agents: AgentStates, ego: EgoStates, *, config: RiskConfig = DEFAULT
     straight = straight_contact_s(own[known], bodies[known])
     values["ttc_s"][known] = np.where(straight <= config.horizon_s, straight, np.nan)
     still = stands | (own.speed_mps < config.standing_mps)
-    vulnerable = _vulnerable(agents)
+    vulnerable = vulnerable_agents(agents)
     brake = _closing_brake(steady, own)
     _add_meetings(values, parts, pairs, own, bodies, still, brake, vulnerable, config)
     _add_tailgating(values, parts, known, own, bodies, agents, vulnerable, config)
     risk = np.max(np.stack([parts[name] for name in PARTS]), axis=0)
+    values |= unscored(
+        agents,
+        own,
+        bodies,
+        there=there,
+        ego_known=ego_known,
+        stands=stands,
+        vehicles=lane_users(agents),
+        ttc_s=values["ttc_s"],
+        config=config,
+    )
     return _frames(agents, values, parts, risk, _ego_known(ego))
 
 
@@ -233,13 +252,6 @@ def _closing_brake(agents: AgentStates, own: Bodies) -> Float[ndarray, "a t"]:
     return np.maximum(np.nan_to_num(-along), 0.0)
 
 
-def _vulnerable(agents: AgentStates) -> Bool[ndarray, "a"]:
-    """People and animals, on foot or riding; a two-wheeler that never moves has no rider."""
-    vulnerable = np.array([c in VULNERABLE for c in agents.categories], bool)
-    wheels = np.array([c in _TWO_WHEELERS for c in agents.categories], bool)
-    return vulnerable & ~(wheels & parked(agents))
-
-
 def _add_tailgating(
     values: dict[str, ndarray],
     parts: dict[str, ndarray],
@@ -253,8 +265,7 @@ def _add_tailgating(
     headway = headway_s(
         own, bodies, same_lane_m=config.same_lane_m, from_mps=config.tailgating_from_mps, horizon_s=config.horizon_s
     )
-    drives = np.array([c not in _NO_LEADS for c in agents.categories], bool)[:, None]
-    values["thw_s"] = np.where(known & drives, headway, np.nan)
+    values["thw_s"] = np.where(known & lane_users(agents)[:, None], headway, np.nan)
     score = tailgating(values["thw_s"], own, bodies, vulnerable[:, None] & known, config)
     parts["tailgating"] = np.where(known, score, np.nan)
 

@@ -9,6 +9,7 @@ from numpy import ndarray
 
 from sceneminer.labels.bodies import Bodies
 from sceneminer.labels.measures import HORIZON_S, REACH_M, Encounters
+from sceneminer.labels.rss import DEFAULT_RSS, RssParameters
 
 PARTS: tuple[str, ...] = ("closing", "braking", "encounter", "tailgating")
 MEASURE_OF_PART: Mapping[str, str] = {
@@ -64,6 +65,8 @@ class RiskConfig:
     turning_rps: tuple[float, float] = (0.1, 0.25)
     """Below: corrections and bends; above: turns at junctions, which nobody leaves straight on."""
     vulnerable_power: float = 1.5
+    rss: RssParameters = DEFAULT_RSS
+    """Of ``rss_violation``, which no part reads."""
 
 
 DEFAULT_RISK = RiskConfig()

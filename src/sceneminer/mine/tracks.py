@@ -20,7 +20,17 @@ from sceneminer.mine.units import Unit
 
 RISK_STEP_US = 100_000
 AGENT_REACH_M = 60.0
-_MEASURES = ("ttc_s", "drac_mps2", "ttce_s", "dce_m", "thw_s")
+_MEASURES = (
+    "ttc_s",
+    "drac_mps2",
+    "ttce_s",
+    "dce_m",
+    "thw_s",
+    "pet_s",
+    "a_long_req_mps2",
+    "a_lat_req_mps2",
+    "rss_violation",
+)
 
 
 @dataclass(frozen=True, eq=False)
