@@ -19,7 +19,10 @@ _DIALECT = "postgres"
 MAX_LENGTH = 4000
 MAX_NODES = 400
 MAX_DEPTH = 60
-RISK_RULE = "risk is risk_tracks where the log has tracks and ego poses, else risk_camera where a trained head made it, else null"
+RISK_RULE = (
+    "risk is risk_tracks where the log has tracks and ego poses, "
+    "else risk_camera where a trained head made it, else null"
+)
 
 _NUMBERS = (
     "risk_tracks",

@@ -181,8 +181,8 @@ def _see(
 
 
 def forecasts(model: SceneModel, log: Log) -> bool:
-    """Whether risk can be told of a log's clips: the model has a forecast head at its own spacing of frames, and the log
-    a rig and ego poses (an assumed rig counts: it is there only on request)."""
+    """Whether risk can be told of a log's clips: the model has a forecast head at its own spacing of frames, and the
+    log a rig and ego poses (an assumed rig counts: it is there only on request)."""
     timed = model.config.frames_per_clip * model.config.frame_period_us == round(CLIP_S * 1e6)
     timed &= (model.config.frames_per_clip - 1) * model.config.frame_period_us == round(BEFORE_S * 1e6)
     return "forecast" in model.heads and timed and log.rig.source != "none" and log.has_poses

@@ -1,7 +1,7 @@
 """The risk and forecast head: agents around ego and where each may go, read from the scene tokens alone.
 
-Coarse cells ahead of and around ego each ask the tokens what stands there; a cell answers with a box, a class, a velocity
-and K futures, and with a belief in each of them (none of them: there is nobody). Everything starts as nothing: the last
+Coarse cells ahead of and around ego each ask the tokens what stands there; a cell answers with a box, a class, a
+velocity and K futures, and with a belief in each of them (none of them: there is nobody). Everything starts as nothing: the last
 layer is zero, so that untrained futures are constant velocity from the middle of the cell and belief is small.
 It reads the stream and nothing else, so that it can be back-filled from an index; physics on what it says gives risk
 (``forecast_risk``).
@@ -127,7 +127,7 @@ class ForecastHead(nn.Module):
         return torch.cat([xy, yaw, _SPEED_MPS * raw[..., 4:6], 0.2 * raw[..., 6:7], size], -1)
 
     def _choose(self, exists: Float[Tensor, "n"], state: Float[Tensor, "n 8"]) -> Tensor:
-        """The cells believed most, of those that mean the same agent only the first; repeated ones fill what is left."""
+        """The cells believed most; of those that mean the same agent the first, the others fill what is left."""
         order = torch.argsort(exists, descending=True, stable=True)[: 3 * AGENTS]
         xy = state[order, :2]
         near = torch.cdist(xy[None], xy[None])[0] < _APART_M

@@ -1,8 +1,8 @@
 """Physics on a forecast: the criticality measures of ``labels`` run on every future of every agent that a head names.
 
-Ego goes on with its present speed and turn rate. Each agent's risk at each instant is the mean over its futures by their
-odds, times the belief that the agent is there; from there on it is as for given tracks: a frame's risk is the largest, a
-clip's the 95th percentile over its frames (``labels.risk``).
+Ego goes on with its present speed and turn rate. Each agent's risk at each instant is the mean over its futures by
+their odds, times the belief that the agent is there; from there on it is as for given tracks: a frame's risk is the
+largest, a clip's the 95th percentile over its frames (``labels.risk``).
 """
 
 from collections.abc import Mapping

@@ -50,7 +50,7 @@ class Lift(nn.Module):
             uv = torch.from_numpy(points.uv[view]).to(total)[seen]
             distance_m = torch.from_numpy(points.distance_m[view]).to(total)[seen]
             # Each point is there once, so that adding is a copy and the same on every device.
-            total = total.index_add(0, seen, self.sample(grid, uv, distance_m))
+            total = total.index_add(0, seen, self.sample(grid, uv, distance_m).to(total))
             count = count.index_add(0, seen, count.new_ones(len(seen), 1))
         total = total.reshape(self.levels, -1, self.width).sum(0)
         count = count.reshape(self.levels, -1, 1).sum(0)

@@ -5,7 +5,8 @@ to us; what it fixes and what we infer is in the design notes. Here:
 * stage 1 trains lift, temporal BEV and 32 scene tokens over cached features of a frozen tower, with the embedding head
   (contrast against captions that overlap the clip, everything true counted as right), the tags head, and dense
   auxiliaries that are discarded (``mining_stream``, ``mining_aux``);
-* stage 2 freezes all of it and adds the risk and forecast head by identity-preserving fine-tuning (``mining_forecast``).
+* stage 2 freezes all of it and adds the risk and forecast head by identity-preserving fine-tuning
+  (``mining_forecast``).
 Deviations: the abstract's data set, backbone and risk formula are unknown; base() is sceneminer-tiny on the town.
 Command: ``python -m sceneminer.recipes.mining --out runs/mining``. Result: docs/results/mining.md.
 """
