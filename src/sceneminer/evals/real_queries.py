@@ -22,7 +22,7 @@ from sceneminer.data.errors import DataError
 from sceneminer.data.media import MediaRoot, existing_folder
 from sceneminer.mine.decode import fit_tower
 from sceneminer.model.tower import Tower
-from sceneminer.model.zoo import load_text_tower
+from sceneminer.model.zoo import load_model_tower
 
 QUERIES: tuple[str, ...] = (
     "a street at night",
@@ -93,7 +93,7 @@ def main() -> None:
     parser.add_argument("--judgements", type=Path, default=JUDGEMENTS)
     args = parser.parse_args()
     judged = read_judgements(args.judgements)
-    tower = load_text_tower(args.model)
+    tower = load_model_tower(args.model)
     images = encode_files(tower, args.data, [image.file for image in judged])
     scores = (tower.encode_texts(list(QUERIES)) @ images.T).numpy()
     true = truth_of_queries(judged)

@@ -163,12 +163,12 @@ def _require_utf8(text: str) -> None:
 
 def text_encoder(index: Index) -> TextEncoder:
     """The text side of the tower that made this index's embeddings."""
-    from sceneminer.model.zoo import load_text_tower
+    from sceneminer.model.zoo import load_model_tower
 
     model = index.manifest.get("model")
     if not model:
         raise IndexFault("expected an index with embeddings, found one without a model; search it by filter")
-    tower = load_text_tower(model["source"])
+    tower = load_model_tower(model["source"])
     if tower.space != model["space"]:
         raise IndexFault(f"expected text space {model['space']}, found {tower.space} in {model['source']}")
 

@@ -1,8 +1,8 @@
 """The risk and forecast head: agents around ego and where each may go, read from the scene tokens alone.
 
 Coarse cells ahead of and around ego each ask the tokens what stands there; a cell answers with a box, a class, a
-velocity and K futures, and with a belief in each of them (none of them: there is nobody). Everything starts as nothing: the last
-layer is zero, so that untrained futures are constant velocity from the middle of the cell and belief is small.
+velocity and K futures, and with a belief in each of them (none of them: there is nobody). Everything starts as nothing:
+the last layer is zero, so that untrained futures are constant velocity from the middle of the cell and belief is small.
 It reads the stream and nothing else, so that it can be back-filled from an index; physics on what it says gives risk
 (``forecast_risk``).
 """

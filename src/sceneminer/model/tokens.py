@@ -116,10 +116,10 @@ class SceneTokens(nn.Module):
         """Tokens in fp32. ``rays`` are NaN where unknown; ``age_s`` counts back from the last frame; the last
         channel of ``bev`` is its observed mask; ``last_from_frame`` is ego's motion, NaN where unknown. In training a
         random share ``keep`` of the image tokens is enough, the same for all clips of a call."""
-        image, image_valid = self._image_memory(patches, valid, rays, age_s)
+        chosen, count = None, patches[0, ..., 0].numel()
         if keep < 1.0:
-            chosen = torch.randperm(image.shape[1], generator=generator)[: max(1, round(keep * image.shape[1]))]
-            image, image_valid = image[:, chosen], image_valid[:, chosen]
+            chosen = torch.randperm(count, generator=generator)[: max(1, round(keep * count))]
+        image, image_valid = self._image_memory(patches, valid, rays, age_s, chosen)
         cells, cells_valid = self._bev_memory(bev)
         motion, motion_valid = self._motion_memory(last_from_frame, age_s)
         c = len(patches)
@@ -131,15 +131,21 @@ class SceneTokens(nn.Module):
             tokens = block(tokens, key, value, memory_valid)
         return self.out_norm(tokens)
 
-    def _image_memory(self, patches: Tensor, valid: Tensor, rays: Tensor, age_s: Tensor) -> tuple[Tensor, Tensor]:
-        shown = valid[..., None, None, None]
+    def _image_memory(
+        self, patches: Tensor, valid: Tensor, rays: Tensor, age_s: Tensor, chosen: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """A token a patch; only those ``chosen``, by their place among all of a clip's, where it is given."""
+        c, t, v, ty, tx = patches.shape[:5]
+        shown = valid[..., None, None].expand(c, t, v, ty, tx).flatten(1)
+        age = self.age_in(fourier(age_s[:, None] / 4.0, 2)).repeat_interleave(v * ty * tx, 0)
+        patches, rays = patches.flatten(1, 4), rays.flatten(1, 4)
+        if chosen is not None:
+            shown, age, patches, rays = shown[:, chosen], age[chosen], patches[:, chosen], rays[:, chosen]
         # Not a product: whatever stands in a missing image's place, NaN included, must not get through.
-        feature = self.patch_in(self.patch_norm(torch.where(shown, patches, 0.0)))
+        feature = self.patch_in(self.patch_norm(torch.where(shown[..., None], patches, 0.0)))
         known = torch.isfinite(rays).all(-1, keepdim=True)
         direction = self.ray_in(fourier(torch.where(known, rays, 0.0), _RAY_BANDS))
-        age = self.age_in(fourier(age_s[:, None] / 4.0, 2))
-        token = feature + torch.where(known, direction, self.unknown_ray) + age[:, None, None, None]
-        return token.flatten(1, 4), shown[..., 0].expand(token.shape[:-1]).flatten(1)
+        return feature + torch.where(known, direction, self.unknown_ray) + age, shown
 
     def _bev_memory(self, bev: Tensor) -> tuple[Tensor, Tensor]:
         observed = bev[:, -1:]

@@ -20,8 +20,8 @@ def resolve_model(name_or_folder: str | Path) -> Path:
     return resolve_folder(name_or_folder)
 
 
-def load_text_tower(name_or_folder: str | Path, *, dtype: NumericMode = "fp32") -> TransformersTower:
-    """The tower of a model, scene model or plain, for encoding texts."""
+def load_model_tower(name_or_folder: str | Path, *, dtype: NumericMode = "fp32") -> TransformersTower:
+    """The tower of a model, which may be a scene model with a trunk and heads or the tower alone."""
     folder = resolve_model(name_or_folder)
     if not is_scene_model(folder):
         return load_tower(folder, dtype=dtype)

@@ -12,6 +12,7 @@ Command: ``python -m sceneminer.recipes.mining --out runs/mining``. Result: docs
 """
 
 import argparse
+import copy
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -26,10 +27,10 @@ from sceneminer.model.example import make_clip_folder
 from sceneminer.model.forecast import AGENTS, ForecastHead
 from sceneminer.model.identity import isolate
 from sceneminer.model.initial import initialise_head
-from sceneminer.model.scene_model import Provenance, SceneModel
+from sceneminer.model.scene_model import TRUNK, Provenance, SceneModel
 from sceneminer.model.stream import Stream
 from sceneminer.model.tower import NumericMode
-from sceneminer.model.zoo import TINY, resolve_model
+from sceneminer.model.zoo import TINY, load_model_tower
 from sceneminer.recipes.mining_data import WindowPlan, window_path, write_towns
 from sceneminer.recipes.mining_features import Window, encode_windows, read_window, tower_key
 from sceneminer.recipes.mining_forecast import (
@@ -88,7 +89,7 @@ class MiningRecipe:
     """Lift, temporal BEV and all that reads them."""
     tokens: StreamPlan = field(default_factory=lambda: StreamPlan(clips=24))
     tokens_loop: Loop = field(
-        default_factory=lambda: Loop(steps=800, warmup_steps=30, decay_steps=400, rate=1e-3, muon_rate=0.01)
+        default_factory=lambda: Loop(steps=1200, warmup_steps=30, decay_steps=600, rate=1e-3, muon_rate=0.01)
     )
     """Scene tokens and heads, over BEVs that are held: a step costs a quarter."""
     forecast: ForecastPlan = field(default_factory=ForecastPlan)
@@ -133,7 +134,7 @@ def debug(folder: Path) -> MiningRecipe:
 
 def make_data(recipe: MiningRecipe, out: Path, *, workers: int, splits: Sequence[str] = ()) -> None:
     """Render the windows and run the tower over them; what is there already stays."""
-    tower = SceneModel.from_pretrained(resolve_model(recipe.tower), numeric_mode=recipe.tower_mode).tower
+    tower = load_model_tower(recipe.tower, dtype=recipe.tower_mode)
     for split in splits or tuple(recipe.data):
         towns = recipe.data[split]
         for paths in write_towns(out / "data", towns.plan, towns.seeds, workers=workers):
@@ -151,10 +152,8 @@ def windows_of(recipe: MiningRecipe, out: Path, split: str, key: str) -> list[Wi
 def open_model(recipe: MiningRecipe) -> SceneModel:
     """The frozen tower with an untrained trunk of the recipe's seed around it."""
     config = replace(recipe.config, seed=recipe.seed, numeric_mode=recipe.tower_mode)
-    licences = ("Apache-2.0",)
-    model = SceneModel.from_pretrained(resolve_model(recipe.tower), numeric_mode=recipe.tower_mode, config=config)
-    model.provenance = Provenance(("synthetic towns",), licences)
-    return model
+    tower = load_model_tower(recipe.tower, dtype=recipe.tower_mode)
+    return SceneModel(tower, config, provenance=Provenance(("synthetic towns",), ("Apache-2.0",)))
 
 
 def train_stream(
@@ -254,14 +253,11 @@ def take(stream: Stream, rows: Tensor) -> Stream:
 
 def ship(recipe: MiningRecipe, model: SceneModel, folder: Path) -> None:
     """Write the model, with its tower in fp32, as a checkpoint that mining opens by its folder."""
-    shipped = SceneModel.from_pretrained(resolve_model(recipe.tower), config=replace(model.config, numeric_mode="fp32"))
-    shipped.add_head(ForecastHead(token_width=model.config.token_width))
-    own = shipped.state_dict()
-    with torch.no_grad():
-        for name, tensor in model.state_dict().items():
-            if not name.startswith("tower."):
-                own[name].copy_(tensor)
-    shipped.provenance = model.provenance
+    config = replace(model.config, numeric_mode="fp32")
+    heads = [copy.deepcopy(head) for head in model.heads.values()]
+    shipped = SceneModel(load_model_tower(recipe.tower), config, heads=heads, provenance=model.provenance)
+    for part in TRUNK:
+        shipped.get_submodule(part).load_state_dict(model.get_submodule(part).state_dict())
     shipped.save_pretrained(folder)
 
 

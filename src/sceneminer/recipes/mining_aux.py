@@ -7,7 +7,7 @@ two seconds), since tags and captions alone say little of where things are and h
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -30,11 +30,11 @@ _BANDS = 6
 class DenseTruth:
     """Of the cells around ego at the clip's last Frame."""
 
-    on: Float[Tensor, "c ch y x"]
-    """0 or 1 in the order of ``CHANNELS``."""
-    velocity: Float[Tensor, "c 2 y x"]
+    on: Float[Tensor, "c ch *n"]
+    """0 or 1 in the order of ``CHANNELS``; cells as rows and columns, or as those chosen (``cells_of``)."""
+    velocity: Float[Tensor, "c 2 *n"]
     """m/s in ego's axes, of the agent that covers a cell; 0 elsewhere."""
-    moving: Bool[Tensor, "c y x"]
+    moving: Bool[Tensor, "c *n"]
     """Cells whose velocity counts: those that an agent covers."""
 
 
@@ -72,6 +72,14 @@ def coarser(truth: DenseTruth, shape: tuple[int, int]) -> DenseTruth:
     return DenseTruth(on, velocity, share[:, 0] > 0)
 
 
+def cells_of(truth: DenseTruth, cells: Int[Tensor, "n"] | None) -> DenseTruth:
+    """Some cells, or all, counted row by row."""
+    at = slice(None) if cells is None else cells
+    return DenseTruth(
+        truth.on.flatten(2)[..., at], truth.velocity.flatten(2)[..., at], truth.moving.flatten(1)[..., at]
+    )
+
+
 class DenseAuxiliaries(nn.Module):
     """Two readers: one of the fused BEV, cell by cell; one that asks the scene tokens about each coarse cell."""
 
@@ -90,25 +98,25 @@ class DenseAuxiliaries(nn.Module):
         cells = functional.adaptive_avg_pool2d(centers, token_grid)[0].flatten(1).T
         self.register_buffer("cells", fourier(cells, _BANDS), persistent=False)
 
-    def of_bev(self, bev: Float[Tensor, "c ch y x"]) -> Float[Tensor, "c out y x"]:
+    def of_bev(self, bev: Float[Tensor, "c ch y x"]) -> Float[Tensor, "c out n"]:
         """What the fused BEV says; its last channel is the observed mask."""
-        return self.bev(bev[:, :-1].movedim(1, -1)).movedim(-1, 1)
+        return self.bev(bev[:, :-1].movedim(1, -1)).movedim(-1, 1).flatten(2)
 
-    def of_tokens(self, tokens: Float[Tensor, "c q w"]) -> Float[Tensor, "c out y x"]:
-        """What the tokens say of each cell of ``token_grid``."""
+    def of_tokens(self, tokens: Float[Tensor, "c q w"], cells: Int[Tensor, "n"]) -> Float[Tensor, "c out n"]:
+        """What the tokens say of some cells of ``token_grid``, counted row by row."""
         key, value = self.key_value(self.norm(tokens)).chunk(2, -1)
-        asked = self.ask(self.get_buffer("cells")).expand(len(tokens), -1, -1)
+        asked = self.ask(self.get_buffer("cells")[cells]).expand(len(tokens), -1, -1)
         valid = torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
         for block in self.blocks:
             asked = block(asked, key, value, valid)
-        return self.say(asked).transpose(1, 2).unflatten(2, self.token_grid)
+        return self.say(asked).transpose(1, 2)
 
 
-def dense_loss(said: Float[Tensor, "c out y x"], truth: DenseTruth) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+def dense_loss(said: Float[Tensor, "c out n"], truth: DenseTruth) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
     """Binary cross-entropy of what is on, and a smooth L1 of velocities where agents are."""
-    weight = said.new_tensor(_POSITIVE_WEIGHT)[:, None, None]
+    weight = said.new_tensor(_POSITIVE_WEIGHT)[:, None]
     on = functional.binary_cross_entropy_with_logits(said[:, :CHANNELS], truth.on, pos_weight=weight)
-    counts = truth.moving[:, None].expand(-1, 2, -1, -1)
+    counts = truth.moving[:, None].expand(-1, 2, -1)
     off = functional.smooth_l1_loss(said[:, CHANNELS:], truth.velocity / _SPEED_MPS, reduction="none", beta=0.2)
     return on, (off * counts).sum() / counts.sum().clamp(min=1)
 

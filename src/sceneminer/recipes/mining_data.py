@@ -63,7 +63,7 @@ _RARITY: Mapping[str, float] = {
     "two_wheeler": 2.0,
     "cyclist": 2.0,
 }
-"""What a window is worth that has a tag: about one over its share of 14 s logs; night and rain hold for whole drives."""
+"""What a window is worth that has a tag: one over its share of 14 s logs; night and rain hold for whole drives."""
 _EVENT_WORTH = 14.0
 
 

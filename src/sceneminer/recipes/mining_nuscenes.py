@@ -15,13 +15,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 
 from sceneminer.data.open import open_logs
 from sceneminer.data.synth.write import write_dataset
 from sceneminer.model.example import make_clip_folder
 from sceneminer.model.forecast import ForecastHead
-from sceneminer.model.identity import isolate
+from sceneminer.model.identity import isolated
 from sceneminer.model.scene_model import SceneModel
 from sceneminer.model.tower import make_weights
 from sceneminer.recipes.mining import MiningRecipe, base, open_model, ship, train_forecast, train_stream
@@ -29,7 +28,7 @@ from sceneminer.recipes.mining_data import CAMERAS
 from sceneminer.recipes.mining_features import Window, encode_windows, read_window, tower_key
 from sceneminer.recipes.mining_forecast import cell_truth, ego_truth, forecast_loss
 from sceneminer.recipes.mining_logs import NUSCENES_VAL, LogPlan, write_log_windows
-from sceneminer.recipes.mining_set import agents_of, clips_of_windows, read_batch
+from sceneminer.recipes.mining_set import Batch, agents_of, clips_of_windows, read_batch
 from sceneminer.recipes.mining_stream import StreamTraining, stream_loss
 from sceneminer.recipes.mining_streams import window_streams
 from sceneminer.recipes.mining_text import make_bank
@@ -81,52 +80,50 @@ def dry_run(root: Path | None, folder: Path, *, clips: int = 2) -> None:
     """Build ``nuscenes()`` with random weights of the tower's shape and take one batch through both stages."""
     recipe = replace(nuscenes(), tower=str(make_vit_b16(folder / "vit-b16")))
     recipe = replace(recipe, stream=replace(recipe.stream, clips=clips, other_texts=4, memory=4))
-    if root is None:
-        root = folder / "town"
-        _say("writing a log of a town in nuScenes' format")
-        write_dataset(root, logs=1, split="train", seed=5, duration_s=10.0, sensors=CAMERAS, workers=1)
     model = open_model(recipe)
-    name = open_logs(root).logs[0].name
-    paths = write_log_windows(
-        root, folder / "windows", LogPlan(logs=(name,), stride_us=60_000_000), model.tower, say=_say
-    )
-    for _ in encode_windows(paths, model.tower):
-        pass
-    windows = [read_window(path, tower_key(model.tower)) for path in paths]
-    refs = clips_of_windows(windows)
+    windows = _one_window(root or _make_town(folder / "town"), folder / "windows", model)
+    refs = clips_of_windows(windows)[:clips]
     training = StreamTraining(model, recipe.stream, seed=0)
     head = ForecastHead(token_width=model.config.token_width)
-    parts = {"tower, images": model.tower.model.vision_model, "lift": model.lift, "temporal BEV": model.temporal}  # type: ignore[union-attr]
-    parts |= {
-        "scene tokens": model.scene_tokens,
-        "head embedding": model.heads["embedding"],
-        "head tags": model.heads["tags"],
-    }
-    parts |= {"dense auxiliaries (discarded)": training.dense, "head forecast": head}
-    for title, part in parts.items():
-        _say(f"{title:32} {count(part):>12,} parameters")
-    batch = read_batch(windows, refs[:clips], model.config)
-    _say(f"patches {list(batch.patches.shape)}  embeddings {list(batch.embeddings.shape)}")
-    _say(
-        f"BEV {[clips, model.config.bev_width + 1, *model.config.grid.shape]}  tokens {[clips, model.config.token_count, model.config.token_width]}"
-    )
+    _say_shapes(model, training, head, read_batch(windows, refs, model.config))
     bank = make_bank(windows, refs, model.tower, each=1, grammar="train", seed=0)
     loss, figures = stream_loss(training, windows, refs, list(range(clips)), bank, rng=np.random.default_rng(0))
     loss.backward()
     _say("stage 1, one batch there and back: " + "  ".join(f"{k} {v:.3f}" for k, v in figures.items()))
     model.requires_grad_(False).eval()
     model.add_head(head)
-    isolate(model, [head])
-    stream = window_streams(model, windows[0])[:clips]
-    truth = cell_truth(agents_of(windows, refs[:clips]), ego_truth(windows, refs[:clips]))
-    loss, figures = forecast_loss(head, stream, truth, recipe.forecast)
-    loss.backward()
+    with isolated(model, [head]):
+        stream = window_streams(model, windows[0])[:clips]
+        truth = cell_truth(agents_of(windows, refs), ego_truth(windows, refs))
+        loss, figures = forecast_loss(head, stream, truth, recipe.forecast)
+        loss.backward()
     _say("stage 2, one batch there and back: " + "  ".join(f"{k} {v:.3f}" for k, v in figures.items()))
     _say(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
 
 
-def count(part: nn.Module) -> int:
-    return sum(p.numel() for p in part.parameters())
+def _make_town(folder: Path) -> Path:
+    _say("writing a log of a town in nuScenes' format")
+    return write_dataset(folder, logs=1, split="train", seed=5, duration_s=10.0, sensors=CAMERAS, workers=1)
+
+
+def _one_window(root: Path, folder: Path, model: SceneModel) -> list[Window]:
+    """The first window of the first log under a root."""
+    plan = LogPlan(logs=(open_logs(root).logs[0].name,), stride_us=600_000_000)
+    paths = write_log_windows(root, folder, plan, model.tower, say=_say)
+    for _ in encode_windows(paths, model.tower):
+        pass
+    return [read_window(path, tower_key(model.tower)) for path in paths]
+
+
+def _say_shapes(model: SceneModel, training: StreamTraining, head: ForecastHead, batch: Batch) -> None:
+    c, clips = model.config, len(batch.embeddings)
+    tower = {"tower, images": model.tower.model.vision_model}  # type: ignore[union-attr]
+    trunk = {"lift": model.lift, "temporal BEV": model.temporal, "scene tokens": model.scene_tokens}
+    heads = {f"head {name}": model.heads[name] for name in ("embedding", "tags")} | {"head forecast": head}
+    for title, part in (tower | trunk | heads | {"dense auxiliaries (discarded)": training.dense}).items():
+        _say(f"{title:32} {sum(p.numel() for p in part.parameters()):>12,} parameters")
+    _say(f"patches {list(batch.patches.shape)}  embeddings {list(batch.embeddings.shape)}")
+    _say(f"BEV {[clips, c.bev_width + 1, *c.grid.shape]}  tokens {[clips, c.token_count, c.token_width]}")
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ from sceneminer.model.initial import initialise
 from sceneminer.model.scene_model import SceneModel
 from sceneminer.model.stream import Stream, mean_embedding, round_stream
 from sceneminer.model.tokens import pool_patches
-from sceneminer.recipes.mining_aux import DenseAuxiliaries, coarser, dense_loss, dense_truth
+from sceneminer.recipes.mining_aux import DenseAuxiliaries, cells_of, coarser, dense_loss, dense_truth
 from sceneminer.recipes.mining_features import Window
 from sceneminer.recipes.mining_set import (
     FRAMES,
@@ -46,10 +46,12 @@ class StreamPlan:
     """Captions of other clips that each clip is told from."""
     memory: int = 384
     """Clips of earlier steps that texts choose from, too."""
-    keep: float = 0.5
+    keep: float = 0.35
     """Share of image tokens that the queries read in a step."""
     embed_weight: float = 1.0
     tags_weight: float = 2.0
+    cells: int = 240
+    """Coarse cells that the tokens are asked about in a step."""
     dense_weight: float = 1.0
     """0 leaves the dense auxiliaries out."""
     text_scale: float = 20.0
@@ -157,7 +159,9 @@ def stream_loss(
     with torch.autocast("cpu", torch.bfloat16):
         fused = training.fuse(batch) if held is None else held
         stream = training.streams(batch, fused, generator=generator)
-        said = {"tokens": training.dense.of_tokens(stream.tokens.float())} if plan.dense_weight else {}
+        total = training.dense.token_grid[0] * training.dense.token_grid[1]
+        cells = torch.randperm(total, generator=generator)[: plan.cells]
+        said = {"tokens": training.dense.of_tokens(stream.tokens.float(), cells)} if plan.dense_weight else {}
         if plan.dense_weight and cache is None:
             said["bev"] = training.dense.of_bev(fused)
     embedded = training.embed(stream)
@@ -168,7 +172,7 @@ def stream_loss(
     loss = plan.embed_weight * embed_loss + plan.tags_weight * tags_loss
     figures = {"embed": float(embed_loss.detach()), "tags": float(tags_loss.detach())}
     if plan.dense_weight:
-        dense, parts = _dense(training, windows, refs, said)
+        dense, parts = _dense(training, windows, refs, said, cells)
         loss, figures = loss + plan.dense_weight * dense, figures | parts
     return loss, figures
 
@@ -209,13 +213,18 @@ def _text_loss(
 
 
 def _dense(
-    training: StreamTraining, windows: Sequence[Window], refs: Sequence[ClipRef], said: Mapping[str, Tensor]
+    training: StreamTraining,
+    windows: Sequence[Window],
+    refs: Sequence[ClipRef],
+    said: Mapping[str, Tensor],
+    cells: Tensor,
 ) -> tuple[Tensor, dict[str, float]]:
     drivable = torch.from_numpy(np.stack([windows[r.window].tensors["drivable"][r.first + NOW] for r in refs]))
     truth = dense_truth(agents_of(windows, refs), drivable, training.config.grid)
     parts, losses = {}, []
+    coarse = cells_of(coarser(truth, training.dense.token_grid), cells)
     for name, values in said.items():
-        on, velocity = dense_loss(values.float(), coarser(truth, (values.shape[-2], values.shape[-1])))
+        on, velocity = dense_loss(values.float(), coarse if name == "tokens" else cells_of(truth, None))
         losses += [on, velocity]
         parts |= {f"{name}_on": float(on.detach()), f"{name}_velocity": float(velocity.detach())}
     return torch.stack(losses).sum(), parts
