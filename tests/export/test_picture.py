@@ -13,7 +13,7 @@ from sceneminer.data.log import Rig, Series
 from sceneminer.data.synth.rig import rig_sensors
 from sceneminer.export.bev import BevView, draw_bev
 from sceneminer.export.cameras import GAP_PX, camera_tiles, draw_best_camera, draw_cameras
-from sceneminer.export.card import read_cards
+from sceneminer.export.card import Why, read_cards
 from sceneminer.export.panel import DARK, LIGHT
 from sceneminer.export.picture import (
     CAMERAS_PX,
@@ -39,8 +39,8 @@ def subject_of(index: Index, where: str = "true", *, category: str | None = None
     if category is None:
         return subject
     track = next(track for track in subject.tracks if track.category == category)
-    card = replace(subject.card, category=category, measure="ttc_s", value=1.25, agent=track.track_id, risk_tracks=0.6)
-    return replace(subject, focus=track.track_id, card=replace(card, time_us=subject.instant_us))
+    why = Why(track.track_id, category, subject.instant_us, "ttc_s", 1.25)
+    return replace(subject, focus=track.track_id, card=replace(subject.card, why_tracks=why, risk_tracks=0.6))
 
 
 def near(image: Image.Image, colour, *, within: int = 24) -> np.ndarray:
@@ -238,5 +238,5 @@ def test_the_riskiest_instant_is_drawn_where_somebody_comes_close(town_index):
     assert open_subject(town_index, calm).instant_us == (calm.start_us + calm.end_us) // 2
     assert open_subject(town_index, calm).focus is None
     at = subject.card.start_us + 300_000
-    tense = open_subject(town_index, replace(subject.card, time_us=at))
+    tense = open_subject(town_index, replace(subject.card, why_tracks=replace(subject.card.why_tracks, time_us=at)))
     assert (tense.instant_us, tense.focus) == (at, subject.focus)

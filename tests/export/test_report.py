@@ -104,7 +104,7 @@ def test_numbers_are_those_of_the_index(town_index, tmp_path):
         seen = sum(row[f"tag_{name}"] is not None for row in rows)
         assert f"{name.replace('_', ' ')} {sure} of {seen}" in words
     assert town_index.manifest["model"]["stream_fingerprint"] in words
-    assert "risk is risk_camera where a trained risk head made it" in words
+    assert "risk is risk_tracks where the log has tracks" in words
     assert "null: no forecast head" in words
 
 
