@@ -72,7 +72,7 @@ def test_training_a_private_head_moves_nothing_else():
 def test_a_new_module_upstream_of_a_sibling_is_caught_and_named(wire):
     net = Net(wire)
     private = isolate(net, [net.adapter, net.new])
-    with pytest.raises(IdentityBroken, match="found that old.0 moved by up to .* with adapter") as caught:
+    with pytest.raises(IdentityBroken, match=r"found that old\.0 moved by up to .* with adapter") as caught:
         prove(siblings(net), named(private, net), within=net)
     leaks = caught.value.leaks
     assert {leak.parameter for leak in leaks} == {"adapter.weight", "adapter.bias"}
@@ -138,7 +138,7 @@ def test_leaving_says_what_moved_meanwhile():
         train(lambda: net.old.bias.data.add_(1e-6))
     with pytest.raises(IdentityBroken, match=r"want a gradient, found trunk\.weight, trunk\.bias"):
         train(lambda: net.trunk.requires_grad_(True))
-    with pytest.raises(IdentityBroken, match="eval mode .* found drop in train mode"):
+    with pytest.raises(IdentityBroken, match=r"eval mode .* found drop in train mode"):
         train(lambda: net.drop.train())
 
 

@@ -216,10 +216,10 @@ def tag_map(probability: Float[ndarray, "n k"], clips: BenchClips) -> float:
 
 def spearman(a: Float[ndarray, "n"], b: Float[ndarray, "n"]) -> float:
     """Rank correlation, ties sharing their mean rank; 0 where one is constant."""
-    ranks = [_ranks(values) for values in (a, b)]
-    if min(float(r.std()) for r in ranks) == 0.0:
+    left, right = _ranks(a), _ranks(b)
+    if left.std() == 0.0 or right.std() == 0.0:
         return 0.0
-    return float(np.corrcoef(*ranks)[0, 1])
+    return float(np.corrcoef(left, right)[0, 1])
 
 
 def _ranks(values: Float[ndarray, "n"]) -> Float[ndarray, "n"]:

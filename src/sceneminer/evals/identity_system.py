@@ -169,7 +169,7 @@ def _new_tags(data: BenchData, width: int) -> TagsHead:
     names = [f"tag {i}" for i in range(len(data.prompts))]
     head = TagsHead(
         prompts={name: (name,) for name in names},
-        contrasts={name: ("something",) for name in names},
+        contrasts=dict.fromkeys(names, ("something",)),
         embed_dim=data.prompts.shape[1],
         token_width=width,
         logit_scale=10.0,
