@@ -22,13 +22,13 @@ def draw(summaries: Sequence[Summary]) -> Image.Image:
     groups = [name for name in _HEADINGS if any(s.arm.group == name for s in summaries)]
     height = _TOP + _ROW * (len(summaries) + len(groups)) + _BOTTOM
     panel = Panel(_WIDTH, height, LIGHT.page)
-    bottom = height - _BOTTOM
+    bottom = float(height - _BOTTOM)
     top_drop = max(
         (abs(v) for s in summaries for d in (s.tag_drop, s.retrieval_drop) for v in (d.low, d.high)), default=0
     )
     scale = _nice(top_drop)
     _axes(panel, bottom, scale)
-    y = _TOP
+    y = float(_TOP)
     for group in groups:
         panel.text((16, y + _ROW / 2), _HEADINGS[group], LIGHT.faint, size_px=13, anchor="lm")
         y += _ROW
