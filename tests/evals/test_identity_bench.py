@@ -16,10 +16,16 @@ from sceneminer.data.errors import DataError
 from sceneminer.evals.identity_arms import ARMS
 from sceneminer.evals.identity_bench import run_benchmark, spearman
 from sceneminer.evals.identity_console import run_and_write, write_results
-from sceneminer.evals.identity_data import make_toy_data, read_bench_data, save_bench_data
+from sceneminer.evals.identity_data import BenchClips, BenchData, make_toy_data, read_bench_data, save_bench_data
 from sceneminer.evals.identity_page import summarise
 from sceneminer.evals.identity_system import Plan
+from sceneminer.geometry.grid import BevGrid
+from sceneminer.model.config import ModelConfig
+from sceneminer.model.example import make_clip_folder
+from sceneminer.model.scene_model import SceneModel
+from sceneminer.model.tower import load_tower
 
+GRID = BevGrid(-20.0, 20.0, -20.0, 20.0, 2.0)
 PLAN = Plan(base_steps=3, steps=4, batch=6)
 ABOUT = {"base": "A base.", "command": "`sceneminer bench identity`"}
 MOVES = {"c1", "neither", "all", "shared_norm", "memory", "scale", "statistics", "dropout", "decay", "momentum"}
@@ -117,6 +123,37 @@ def test_a_checkpoint_needs_its_features_and_nothing_is_written(tmp_path):
     with pytest.raises(ValueError, match="expected both --model and --data, or neither"):
         run_and_write(tmp_path / "out", model="sceneminer-tiny")
     assert not (tmp_path / "out").exists()
+
+
+def make_cached(model: SceneModel, count: int) -> BenchClips:
+    """Clips as a checkpoint's trunk reads them, of noise."""
+    rng, c, v = torch.Generator().manual_seed(0), model.config, 2
+    shape = (count, c.frames_per_clip, v)
+    inputs = {
+        "patches": torch.randn(*shape, *c.image_token_grid, model.tower.patch_dim, generator=rng).half(),
+        "valid": torch.ones(shape, dtype=torch.bool),
+        "rays": torch.full((*shape, *c.image_token_grid, 3), torch.nan),
+        "bev": torch.zeros(count, c.bev_width + 1, *c.grid.shape).half(),
+    }
+    captions = torch.nn.functional.normalize(torch.randn(count, model.tower.embed_dim, generator=rng), dim=-1)
+    tags = torch.randint(-1, 2, (count, 20), generator=rng).to(torch.int8)
+    return BenchClips(inputs, captions.half(), tags, torch.rand(count, generator=rng), captions)
+
+
+def test_a_checkpoints_own_trunk_and_heads_can_be_the_base(tmp_path):
+    tower = load_tower(make_clip_folder(tmp_path / "clip"))
+    model = SceneModel(tower, ModelConfig(grid=GRID, bev_width=16, token_width=64, bev_token_grid=(10, 10)))
+    model.save_pretrained(tmp_path / "model")
+    clips = make_cached(model, 12)
+    age_s = torch.arange(model.config.frames_per_clip - 1, -1, -1) * 0.5
+    save_bench_data(
+        tmp_path / "data", BenchData(clips, clips, torch.eye(12, dtype=torch.bool), age_s, torch.zeros(0, 24))
+    )
+    run_and_write(tmp_path / "out", model=str(tmp_path / "model"), data=tmp_path / "data", seeds=1, steps=2)
+    document = json.loads((tmp_path / "out/results/identity.json").read_text())
+    ours = document["results"][0]
+    assert ours["arm"] == "ours" and ours["bits_equal"] and ours["after"] == {"embedding": 0.0, "tags": 0.0}
+    assert "Trunk and heads are those of model" in (tmp_path / "out/results/identity.md").read_text()
 
 
 def test_rank_correlation_agrees_with_scipy():

@@ -88,7 +88,9 @@ def _read(path: Path) -> dict[str, Tensor]:
     except (SafetensorError, OSError, ValueError) as error:
         raise DataError(f"expected {path} to be a whole safetensors file, found {error}") from None
     for name, tensor in tensors.items():
-        if name != f"{_INPUT}rays" and tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+        # Geometry is NaN where it is unknown.
+        features = not name.startswith(_INPUT) or name.removeprefix(_INPUT) in ("patches", "bev")
+        if features and tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise DataError(f"expected finite numbers in {path}, found NaN or infinity in {name}")
     return tensors
 

@@ -153,7 +153,8 @@ def _method(about: dict[str, str], base: Sequence[Quality]) -> str:
         f"{about['base']} Siblings: `embedding` (unit length) and `tags` (20 probabilities), at tag mAP {tag:.3f} "
         f"and retrieval mAP {retrieval:.3f} on held-out clips. Each arm upgrades a risk head by the same sub-module "
         "with the same steps, rate and batches. A drop is before minus after, so that a negative one is a gain; "
-        "mean over seeds, range in brackets. Differences are the largest over seeds, clips and numbers. **0** means the same bits."
+        "mean over seeds, range in brackets. Differences are the largest over seeds, clips and numbers. **0** means "
+        "the same bits."
     )
 
 
