@@ -25,6 +25,7 @@ from sceneminer.model.example import make_clip_folder
 from sceneminer.model.scene_model import SceneModel
 from sceneminer.model.tower import load_tower
 
+pytestmark = pytest.mark.slow
 GRID = BevGrid(-20.0, 20.0, -20.0, 20.0, 2.0)
 PLAN = Plan(base_steps=3, steps=4, batch=6)
 ABOUT = {"base": "A base.", "command": "`sceneminer bench identity`"}

@@ -155,6 +155,11 @@ def tie(net: Net, how: str) -> list:
         net.new.weight = net.old.weight
     elif how == "module":
         net.again = net.new
+    elif how == "part":
+        net.adapter, net.again = nn.Sequential(net.adapter), net.adapter
+        return [net.adapter]
+    elif how == "outside":
+        return [nn.Sequential(net.old, nn.Linear(3, 2))]
     elif how == "view":
         net.new.weight = nn.Parameter(net.old.weight.data[:2])
     elif how == "buffer":
@@ -172,6 +177,8 @@ def tie(net: Net, how: str) -> list:
     [
         ("weight", r"to share old\.weight"),
         ("module", "one place .* found new, again to be the same"),
+        ("part", "one place .* found again to be part of it"),
+        ("outside", "one place .* found old to be part of it"),
         ("view", r"found new\.weight to share old\.weight"),
         ("buffer", r"found new\.weight to share copy"),
         ("attribute", r"found new\.bias to share cached"),
