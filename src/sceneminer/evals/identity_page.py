@@ -224,7 +224,7 @@ def _notes(groups: dict[str, list[Summary]], seeds: int) -> list[str]:
         notes.append(
             "  queries of this trunk read the clip and never each other, and an average that adds a share of the "
             "difference adds exactly nothing where there is none. With self-attention, or written otherwise, they "
-            "leak; `prove` and the hashes are what tells."
+            "can leak; `prove` and the hashes are what tells."
         )
     harmless = [s.arm.title for s in every if not s.exact and s.tag_drop.nothing and s.retrieval_drop.nothing]
     if harmless:
@@ -234,13 +234,17 @@ def _notes(groups: dict[str, list[Summary]], seeds: int) -> list[str]:
         )
     gains = [s.arm.title for s in every if s.tag_drop.mean < 0 or s.retrieval_drop.mean < 0]
     if gains:
-        notes.append(f"- A sibling became better on average (a negative drop): {'; '.join(gains)}.")
+        most = -min(min(s.tag_drop.mean, s.retrieval_drop.mean) for s in every)
+        notes.append(
+            f"- A sibling became better on average (a negative drop), by at most {most:.4f}: {'; '.join(gains)}. To move "
+            "is not always to get worse; it is never to stay the same."
+        )
     if {"all", "ours"} <= by.keys():
         ours, free = by["ours"].risk_spearman, by["all"].risk_spearman
         notes.append(
             f"- The price: the new head reaches Spearman {ours.mean:.3f} ({ours.low:.3f} to {ours.high:.3f}) on the "
             f"frozen stream and {free.mean:.3f} ({free.low:.3f} to {free.high:.3f}) where it may bend everything; its "
-            f" loss is {by['ours'].risk_loss.mean:.4f} against {by['all'].risk_loss.mean:.4f}."
+            f"loss is {by['ours'].risk_loss.mean:.4f} against {by['all'].risk_loss.mean:.4f}."
         )
     late = [s.arm.title for s in every if s.caught_by and s.caught_by[0] in ("leaving", "comparison")]
     if late:
