@@ -243,8 +243,8 @@ def _notes(groups: dict[str, list[Summary]], seeds: int) -> list[str]:
         ours, free = by["ours"].risk_spearman, by["all"].risk_spearman
         notes.append(
             f"- The price: the new head reaches Spearman {ours.mean:.3f} ({ours.low:.3f} to {ours.high:.3f}) on the "
-            f"frozen stream and {free.mean:.3f} ({free.low:.3f} to {free.high:.3f}) where it may bend everything; its "
-            f"loss is {by['ours'].risk_loss.mean:.4f} against {by['all'].risk_loss.mean:.4f}."
+            f"frozen stream and {free.mean:.3f} ({free.low:.3f} to {free.high:.3f}) where it may bend everything; "
+            f"its loss is {by['ours'].risk_loss.mean:.4f} against {by['all'].risk_loss.mean:.4f}."
         )
     late = [s.arm.title for s in every if s.caught_by and s.caught_by[0] in ("leaving", "comparison")]
     if late:
