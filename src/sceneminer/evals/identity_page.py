@@ -236,8 +236,8 @@ def _notes(groups: dict[str, list[Summary]], seeds: int) -> list[str]:
     if gains:
         most = -min(min(s.tag_drop.mean, s.retrieval_drop.mean) for s in every)
         notes.append(
-            f"- A sibling became better on average (a negative drop), by at most {most:.4f}: {'; '.join(gains)}. To move "
-            "is not always to get worse; it is never to stay the same."
+            f"- A sibling became better on average (a negative drop), by at most {most:.4f}: {'; '.join(gains)}. To "
+            "move is not always to get worse; it is never to stay the same."
         )
     if {"all", "ours"} <= by.keys():
         ours, free = by["ours"].risk_spearman, by["all"].risk_spearman
