@@ -12,7 +12,7 @@ from nuscenes_tree import make_nuscenes_tree
 from sceneminer.model.example import make_clip_folder, make_siglip2_folder, make_siglip_folder
 
 FLAGS = {
-    "": {"--help", "mine", "search", "hardest", "show", "tags", "synth", "demo", "index"},
+    "": {"--help", "mine", "search", "hardest", "show", "tags", "synth", "demo", "index", "verify", "bench"},
     "mine": {"--out", "--model", "--cameras", "--stride", "--length", "--workers", "--min-cameras", "--precision"}
     | {"--retry-quarantined", "--no-retry-quarantined", "--logs", "--split", "--media-root", "--fps"},
     "search": {"--like", "--where", "--top", "--format"},
@@ -21,6 +21,8 @@ FLAGS = {
     "tags": {"--explain", "--no-explain"},
     "synth": {"--logs", "--seed", "--split", "--rate", "--size", "--sensors", "--seconds", "--workers"},
     "demo": {"--out"},
+    "verify": {"--against"},
+    "bench identity": {"--out", "--model", "--data", "--seeds", "--steps"},
     "index info": {"--format"},
     "index add": {"--model", "--cameras", "--workers", "--split", "--media-root", "--fps"},
     "index delete": set(),

@@ -72,7 +72,7 @@ def test_training_a_private_head_moves_nothing_else():
 def test_a_new_module_upstream_of_a_sibling_is_caught_and_named(wire):
     net = Net(wire)
     private = isolate(net, [net.adapter, net.new])
-    with pytest.raises(IdentityBroken, match="found that old.0 moved by up to .* with adapter") as caught:
+    with pytest.raises(IdentityBroken, match=r"found that old\.0 moved by up to .* with adapter") as caught:
         prove(siblings(net), named(private, net), within=net)
     leaks = caught.value.leaks
     assert {leak.parameter for leak in leaks} == {"adapter.weight", "adapter.bias"}
@@ -138,7 +138,7 @@ def test_leaving_says_what_moved_meanwhile():
         train(lambda: net.old.bias.data.add_(1e-6))
     with pytest.raises(IdentityBroken, match=r"want a gradient, found trunk\.weight, trunk\.bias"):
         train(lambda: net.trunk.requires_grad_(True))
-    with pytest.raises(IdentityBroken, match="eval mode .* found drop in train mode"):
+    with pytest.raises(IdentityBroken, match=r"eval mode .* found drop in train mode"):
         train(lambda: net.drop.train())
 
 
@@ -155,6 +155,11 @@ def tie(net: Net, how: str) -> list:
         net.new.weight = net.old.weight
     elif how == "module":
         net.again = net.new
+    elif how == "part":
+        net.adapter, net.again = nn.Sequential(net.adapter), net.adapter
+        return [net.adapter]
+    elif how == "outside":
+        return [nn.Sequential(net.old, nn.Linear(3, 2))]
     elif how == "view":
         net.new.weight = nn.Parameter(net.old.weight.data[:2])
     elif how == "buffer":
@@ -172,6 +177,8 @@ def tie(net: Net, how: str) -> list:
     [
         ("weight", r"to share old\.weight"),
         ("module", "one place .* found new, again to be the same"),
+        ("part", "one place .* found again to be part of it"),
+        ("outside", "one place .* found old to be part of it"),
         ("view", r"found new\.weight to share old\.weight"),
         ("buffer", r"found new\.weight to share copy"),
         ("attribute", r"found new\.bias to share cached"),

@@ -212,7 +212,7 @@ def test_a_computed_buffer_in_memory_is_seen(saved):
     report = verify_models(new, old)
     assert report.first is not None and report.first.kind == "computed buffers"
     assert "scene_tokens.cells moved by up to 1" in report.first.moved
-    assert [check.item for check in report.checks if check.kind == "output" and check.moved][0] == "stream"
+    assert next(check.item for check in report.checks if check.kind == "output" and check.moved) == "stream"
 
 
 class Many(TagsHead):
@@ -275,5 +275,5 @@ def test_an_older_checkpoint_that_was_altered_can_vouch_for_nothing(saved, tmp_p
     folder = tmp_path / "old"
     shutil.copytree(saved, folder)
     reweigh(folder, "lift.reduce.bias", nudge)
-    with pytest.raises(CheckpointError, match="fingerprint .* for stream"):
+    with pytest.raises(CheckpointError, match=r"fingerprint .* for stream"):
         verify(saved, folder)

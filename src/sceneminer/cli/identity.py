@@ -16,7 +16,7 @@ def verify(
 
     Exit code: 0 all that the older one had is unmoved, 1 something moved (the first is named), 2 unusable input.
     """
-    from sceneminer.evals.identity_console import print_report
+    from sceneminer.evals.identity_verify import print_report
     from sceneminer.model.verify import verify as verify_checkpoints
 
     report = verify_checkpoints(checkpoint, against)

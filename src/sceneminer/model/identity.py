@@ -98,8 +98,8 @@ def isolated(model: nn.Module, private: Private, *, train_private: bool = False)
     waking = [name for name, tensor in frozen.items() if tensor.requires_grad]
     if waking:
         raise IdentityBroken(f"expected only private parameters to want a gradient, found {_few(waking)}")
-    inside = {part for item in private if isinstance(item, nn.Module) for part in item.modules()}
-    training = [name or "the model" for name, part in model.named_modules() if part.training and part not in inside]
+    inside = _parts(private)
+    training = [name or "the model" for name, part in model.named_modules() if part.training and id(part) not in inside]
     if training:
         raise IdentityBroken(f"expected eval mode outside the private modules, found {_few(training)} in train mode")
 
@@ -208,11 +208,18 @@ def _private_parameters(private: Private) -> list[nn.Parameter]:
 
 def _check_alone(model: nn.Module, private: Private, parameters: Sequence[nn.Parameter]) -> None:
     """ValueError where a module or a parameter is reached in two ways, or shares memory with what is not private."""
-    for item in private:
-        named_items = model.named_modules if isinstance(item, nn.Module) else model.named_parameters
-        names = [name for name, part in named_items(remove_duplicate=False) if part is item]
-        if len(names) > 1:
-            raise ValueError(f"expected one place for what is private, found {_few(names)} to be the same")
+    places: dict[int, list[str]] = {id(item): [] for item in private}
+    modules = list(model.named_modules(remove_duplicate=False))
+    for name, part in [*modules, *model.named_parameters(remove_duplicate=False)]:
+        if id(part) in places:
+            places[id(part)].append(name)
+    twice = next((names for names in places.values() if len(names) > 1), None)
+    if twice:
+        raise ValueError(f"expected one place for what is private, found {_few(twice)} to be the same")
+    inside, roots = _parts(private), [name for names in places.values() for name in names]
+    for name, part in modules:
+        if id(part) in inside and not any(not root or f"{name}.".startswith(f"{root}.") for root in roots):
+            raise ValueError(f"expected one place for what is private, found {name} to be part of it, too")
     names = {id(p): name for name, p in model.named_parameters()}
     spans = [(*_span(p), names.get(id(p), f"private {list(p.shape)}")) for p in parameters]
     for name, tensor in _frozen(model, private).items():
@@ -222,9 +229,13 @@ def _check_alone(model: nn.Module, private: Private, parameters: Sequence[nn.Par
                 raise ValueError(f"expected private parameters in memory of their own, found {own} to share {name}'s")
 
 
+def _parts(private: Private) -> set[int]:
+    return {id(part) for item in private if isinstance(item, nn.Module) for part in item.modules()}
+
+
 def _frozen(model: nn.Module, private: Private) -> dict[str, Tensor]:
     """Parameters, buffers and plain tensor attributes by name, except what private modules and parameters hold."""
-    inside = {id(part) for item in private if isinstance(item, nn.Module) for part in item.modules()}
+    inside = _parts(private)
     own = {id(item) for item in private if isinstance(item, nn.Parameter)}
     found = {}
     for path, part in model.named_modules(remove_duplicate=False):

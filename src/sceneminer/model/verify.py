@@ -7,7 +7,6 @@ listed; they are what it is for.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from os.path import commonprefix
 from pathlib import Path
 
 import torch
@@ -126,7 +125,8 @@ def _values(old: FingerprintValue | None, new: FingerprintValue | None) -> list[
         said.append("not there" if value is None else shape)
     if max(map(len, said)) <= _MOST_LETTERS:
         return said
-    start = max(0, len(commonprefix(said)) - 20)
+    parted = next((i for i, (a, b) in enumerate(zip(*said, strict=False)) if a != b), min(map(len, said)))
+    start = max(0, parted - 20)
     return [f"{'...' if start else ''}{text[start : start + _MOST_LETTERS]}..." for text in said]
 
 
