@@ -135,6 +135,7 @@ def make_cached(model: SceneModel, count: int) -> BenchClips:
         "valid": torch.ones(shape, dtype=torch.bool),
         "rays": torch.full((*shape, *c.image_token_grid, 3), torch.nan),
         "bev": torch.zeros(count, c.bev_width + 1, *c.grid.shape).half(),
+        "last_from_frame": torch.eye(4).expand(*shape[:2], 4, 4),
     }
     captions = torch.nn.functional.normalize(torch.randn(count, model.tower.embed_dim, generator=rng), dim=-1)
     tags = torch.randint(-1, 2, (count, 20), generator=rng).to(torch.int8)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float16, UInt8
+from jaxtyping import Float16, Int8, UInt8
 from numpy import ndarray
 from PIL import Image
 from safetensors import safe_open
@@ -23,6 +23,7 @@ from torch import Tensor
 
 from sceneminer.data.errors import DataError
 from sceneminer.data.synth.write_log import JPEG_QUALITY
+from sceneminer.labels.prompts import TAGS
 from sceneminer.model.fingerprint import fingerprint_of
 from sceneminer.model.tower import Tower
 from sceneminer.recipes.mining_data import WINDOW_FORMAT
@@ -99,7 +100,17 @@ def read_window(window: Path, key: str) -> Window:
         tensors = {name: file.get_tensor(name) for name in file.keys() if name != "images"}  # noqa: SIM118
     with safe_open(features, framework="pt") as file:
         embeddings = file.get_tensor("embeddings")
-    return Window(features, tensors, json.loads(metadata["truth"]), embeddings, size_hw)
+    truth = json.loads(metadata["truth"])
+    return Window(features, tensors | {"tags": with_sky(tensors["tags"], truth)}, truth, embeddings, size_hw)
+
+
+def with_sky(tags: Int8[ndarray, "c tags"], truth: Mapping[str, Any]) -> Int8[ndarray, "c tags"]:
+    """Night and rain by the town's own sky: the rules go by descriptions, which leave out what annotators would."""
+    fixed = tags.copy()
+    for clip, facts in enumerate(truth.get("facts", ())):
+        for tag in ("night", "rain"):
+            fixed[clip, TAGS.index(tag)] = tag in facts["sky"]
+    return fixed
 
 
 def through_jpeg(image: UInt8[ndarray, "h w 3"]) -> UInt8[ndarray, "h w 3"]:
