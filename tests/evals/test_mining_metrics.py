@@ -43,17 +43,17 @@ def test_mean_precision_leaves_out_tags_and_clips_that_are_not_known():
     assert m.mean_precision(scores, truth, m.each_once(3))[0] == pytest.approx((1.0 + 0.5) / 2)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_micro_f1_and_its_thresholds(seed):
     rng = np.random.default_rng(seed)
-    truth = (rng.random((80, 5)) < 0.3).astype(int)
+    truth = (rng.random((80, 3)) < 0.3).astype(int)
     scores = np.round(truth + rng.normal(size=truth.shape), 1)
     thresholds = m.choose_thresholds(scores, truth)
     said = scores >= thresholds
     weights = resample_logs(np.arange(80) // 4, n=3)
     for w, value in zip(weights, m.micro_f1(said, truth, weights), strict=True):
         assert value == pytest.approx(oracle.f1_score(*repeated(w, truth, said), average="micro"))
-    for k in range(5):  # no other threshold does better on the same clips
+    for k in range(3):  # no other threshold does better on the same clips
         best = max(oracle.f1_score(truth[:, k], scores[:, k] >= t) for t in np.unique(scores[:, k]))
         assert oracle.f1_score(truth[:, k], said[:, k]) == pytest.approx(best)
 
@@ -131,9 +131,9 @@ def test_retrieval_counts_every_right_clip():
 
 def test_forecasts_are_judged_by_their_best_future():
     truth = np.stack([np.arange(1.0, 9.0), np.zeros(8)], -1)[None]
-    early = truth + [0.0, 3.0]
-    early[:, -1] = truth[:, -1] + [0.0, 1.0]
-    futures = np.stack([truth + [0.0, 2.5], early], 1)
+    early = truth + np.array([0.0, 3.0])
+    early[:, -1] = truth[:, -1] + np.array([0.0, 1.0])
+    futures = np.stack([truth + np.array([0.0, 2.5]), early], 1)
     errors = m.forecast_errors(futures, truth)
     np.testing.assert_allclose([errors.ade_m[0], errors.fde_m[0]], [2.5, 1.0])
     assert not errors.missed[0] and m.forecast_errors(futures[:, :1], truth).missed[0]

@@ -46,15 +46,15 @@ def rank(scores: ndarray) -> Ranking:
     """ValueError where a score is not a finite number or there is none."""
     scores = np.asarray(scores, np.float64)
     if len(scores) == 0 or not np.isfinite(scores).all():
-        raise ValueError(f"expected finite scores, found {int((~np.isfinite(scores)).sum())} of {len(scores)} that are not")
+        raise ValueError(
+            f"expected finite scores, found {int((~np.isfinite(scores)).sum())} of {len(scores)} that are not"
+        )
     order = np.argsort(-scores, kind="stable")
     ordered = scores[order]
     return Ranking(order, np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1])))
 
 
-def average_precision(
-    scores: ndarray, true: Bool[ndarray, "n"], weights: Float[ndarray, "r n"]
-) -> Float[ndarray, "r"]:
+def average_precision(scores: ndarray, true: Bool[ndarray, "n"], weights: Float[ndarray, "r n"]) -> Float[ndarray, "r"]:
     """Σ precision · Δrecall over distinct scores, as scikit-learn; NaN unless there are right and wrong ones."""
     ranking = rank(scores)
     right, drawn = ranking.per_group(weights * true), ranking.per_group(weights)
@@ -109,7 +109,7 @@ def choose_thresholds(scores: Float[ndarray, "n t"], truth: Int[ndarray, "n t"])
 def query_recall(scores: Float[ndarray, "q c"], true: Bool[ndarray, "q c"], k: int) -> Float[ndarray, "q"]:
     """1 where a right clip is among a query's first k."""
     first = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-    return np.take_along_axis(true, first, 1).any(1).astype(np.float64)
+    return np.asarray(np.take_along_axis(true, first, 1).any(1), np.float64)
 
 
 def query_precision(scores: Float[ndarray, "q c"], true: Bool[ndarray, "q c"]) -> Float[ndarray, "q"]:
@@ -142,9 +142,10 @@ def spearman_ceiling(truth: ndarray) -> float:
     """The largest Spearman that a score without ties can reach against this truth: sqrt(1 - Σ(t³ - t) / (n³ - n)).
 
     A group of t equal values shares one average rank. Whatever order a tie-free score gives them, their ranks sum to t
-    times that average, so the covariance of the two ranks is the variance of the averaged ones (n³ - n - Σ(t³ - t)) / 12n
-    for every score that breaks the truth's ties, and the correlation is the root of its ratio to (n³ - n) / 12n. With a
-    share z of zeros and nothing else tied it tends to sqrt(1 - z³). NaN where all are equal.
+    times that average, so a score that only breaks the truth's ties has a covariance with it of the averaged ranks'
+    variance (n³ - n - Σ(t³ - t)) / 12n, by the rearrangement inequality none has more, and the correlation is the root
+    of the ratio of that to (n³ - n) / 12n. With a share z of zeros and nothing else tied it tends to sqrt(1 - z³). NaN
+    where all are equal.
     """
     counts = np.unique(np.asarray(truth), return_counts=True)[1].astype(np.float64)
     n = counts.sum()
@@ -188,7 +189,7 @@ def recall_at_share(
 
 
 def truly_top(truth: ndarray, *, top_share: float = TOP_SHARE) -> Bool[ndarray, "n"]:
-    """The ``top_share`` of clips that are highest in truth, with all that tie with the last of them, none that are 0."""
+    """The ``top_share`` of clips that are highest in truth, and all that tie with the last of them; none that is 0."""
     truth = np.asarray(truth)
     last = np.sort(truth)[::-1][int(_places(each_once(len(truth)), top_share)[0]) - 1]
     return (truth >= last) & (truth > 0)

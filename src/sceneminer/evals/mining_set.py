@@ -113,7 +113,9 @@ def make_set(windows: Sequence[Window]) -> EvalSet:
     risks = [truth["risk"][c.first] for truth, c in zip(told, clips, strict=True)]
     names = tuple(f"{truth['log']}@{truth['clip_starts_us'][c.first]}" for truth, c in zip(told, clips, strict=True))
     if any(risk["risk"] is None for risk in risks):
-        raise DataError(f"expected a known risk of every clip, found none for {names[[r['risk'] for r in risks].index(None)]}")
+        raise DataError(
+            f"expected a known risk of every clip, found none for {names[[r['risk'] for r in risks].index(None)]}"
+        )
     around = [_around(windows[c.window], c.first) for c in clips]
     column = {name: np.array([a[name] for a in around]) for name in ("speed", "count", "near", "gap", "brake")}
     calm = (column["near"] < np.median(column["near"])) & (column["speed"] < np.median(column["speed"]))
@@ -141,7 +143,7 @@ def features_of(windows: Sequence[Window], clips: Sequence[ClipRef]) -> Features
     """Without opening patch tokens."""
     images = torch.stack([windows[c.window].embeddings[c.first : c.first + FRAMES] for c in clips]).float()
     valid = torch.ones(images.shape[:3], dtype=torch.bool)
-    mean = round_stream(torch.zeros(1, 1, 1), mean_embedding(images, valid)).embedding.float()
+    mean = round_stream(torch.zeros(len(clips), 1, 1), mean_embedding(images, valid)).embedding.float()
     flat = images.flatten(1, 2)
     poses = np.stack([motion_of(windows[c.window], c.first).numpy() for c in clips])[:, :NOW]
     yaw = np.arctan2(poses[..., 1, 0], poses[..., 0, 0])
@@ -154,8 +156,12 @@ def _around(window: Window, first: int) -> dict[str, float]:
     times, span = _times(window), _span(first)
     ego = own_states(window.tensors["ego"][span], times[span])
     mover = _movers(window)
-    agents = agent_states(window.tensors["agents"][mover][:, span], _of(window, "track_ids", mover),
-                          _of(window, "categories", mover), times[span])
+    agents = agent_states(
+        window.tensors["agents"][mover][:, span],
+        _of(window, "track_ids", mover),
+        _of(window, "categories", mover),
+        times[span],
+    )
     bodies = Bodies(*(getattr(agents, name) for name in Bodies.__dataclass_fields__))
     body = ego.body()
     own = body[np.tile(np.arange(len(body.x_m)), (len(agents.track_ids), 1))]
@@ -222,5 +228,3 @@ def _movers(window: Window) -> Bool[ndarray, "a"]:
 
 def _of(window: Window, name: str, kept: Bool[ndarray, "a"]) -> list[str]:
     return [value for value, keep in zip(window.truth[name], kept, strict=True) if keep]
-
-
