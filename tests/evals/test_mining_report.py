@@ -15,6 +15,7 @@ from sceneminer.evals.mining_fit import Fitted, Search, Setting, choose
 from sceneminer.evals.mining_page import Origin, write_page
 from sceneminer.evals.mining_predict import Forecast, Named, Predictions
 from sceneminer.evals.mining_report import as_json, read_split, report_split, train_baselines
+from sceneminer.evals.mining_set import Features
 from sceneminer.model.example import make_clip_folder
 from sceneminer.model.scene_model import SceneModel
 from sceneminer.recipes.mining_set import clips_of_windows
@@ -38,7 +39,8 @@ def forecasts_of(truth, *, wrong_m=0.0):
         rows = np.flatnonzero(truth.agents.there[c].numpy())
         xy = truth.agents.state[c, rows, :2].double().numpy()
         futures = np.repeat(truth.agents.future[c, rows].double().numpy()[:, None], 6, 1) + 9.0
-        futures[:, 3] -= 9.0 - wrong_m
+        futures[:, 3] -= 9.0
+        futures += wrong_m
         found.append(Forecast(xy, np.zeros_like(xy), futures, np.linspace(1, 0, len(xy))))
     return tuple(found)
 
@@ -65,9 +67,9 @@ def parts(tmp_path_factory):
     """Val, test and the baselines, with nothing said by us yet."""
     model = SceneModel.from_pretrained(make_clip_folder(tmp_path_factory.mktemp("clip")))
     folder = tmp_path_factory.mktemp("windows")
-    splits = [read_split(n, toy_windows(folder, count=14, seed=s), [], model) for n, s in (("val", 0), ("test", 1))]
+    splits = [read_split(n, toy_windows(folder, count=10, seed=s), [], model) for n, s in (("val", 0), ("test", 1))]
     val, test = (replace(s, ours=(all_knowing(s, 0), all_knowing(s, 1))) for s in splits)
-    windows = toy_windows(folder, count=10, seed=2)
+    windows = toy_windows(folder, count=6, seed=2)
     clips, train = clips_of_windows(windows), baselines.make_train_set(windows)
     bank = make_bank(windows, clips, model.tower, each=2, grammar="train", seed=0)
     tokens = [np.random.default_rng(k).normal(size=(len(clips), 4, 16)).astype(np.float16) for k in range(2)]
@@ -95,17 +97,16 @@ def test_one_who_knows_everything_reaches_what_was_asked(parts, trained):
     for section in (tags, risk, explanation, forecast):
         assert all(verdict.reached for verdict in section.verdicts), section
     assert search.figure(OURS, "mAP").estimate.value > search.figure("frozen mean", "mAP").estimate.value
-    for figure in (f for section in report.sections for f in section.figures if f.gain):
-        ours = next(f for s in report.sections for f in s.figures if (f.method, f.measure) == (OURS, figure.measure))
-        assert figure.gain.value == pytest.approx(ours.estimate.value - figure.estimate.value, abs=1e-9)
+    for section in report.sections:
+        for figure in (f for f in section.figures if f.gain and np.isfinite(f.gain.value)):
+            ours = section.figure(OURS, figure.measure).estimate.value
+            assert figure.gain.value == pytest.approx(ours - figure.estimate.value, abs=1e-9)
     assert {"perfect order", OURS, "rarity alone"} <= set(hardness.methods)
     page = write_page(replace(ORIGIN, settings=trained.settings), [report])
-    assert "**not reached**" not in page.split("### ")[0].split("## The sets")[0].replace(_hardness_rows(page), "")
+    verdicts = page.split("## The sets")[0].splitlines()
+    asked = [line for line in verdicts if line.startswith(("| tags", "| risk", "| explanation", "| forecast"))]
+    assert len(asked) == 11 and all("| reached |" in line for line in asked)
     assert "| test | asked |" in page and "`abc1234`" not in page and "abc1234" in page
-
-
-def _hardness_rows(page):
-    return "\n".join(line for line in page.splitlines() if line.startswith(("| hardness", "| text to clip")))
 
 
 def test_what_a_model_does_not_say_is_not_measured(parts, trained):
@@ -138,7 +139,7 @@ def test_one_who_guesses_reaches_nothing(parts, trained):
             risk=-split.truth.risk,
             ambiguity=rng.random(n),
             explanation=nobody,
-            forecasts=forecasts_of(split.truth, wrong_m=50.0),
+            forecasts=forecasts_of(split.truth, wrong_m=500.0),
         )
         return replace(split, ours=(said, said))
 
@@ -176,11 +177,14 @@ def test_the_best_on_val_is_chosen_and_each_setting_is_tried_once():
 
 def test_a_probe_finds_what_is_there_and_the_same_seed_finds_it_again(parts):
     val, _, train, _, _ = parts
-    told = replace(train, features=replace(train.features, mean=train.tags.astype(float)))
-    asked = replace(val.truth, features=replace(val.truth.features, mean=val.truth.tags.astype(float)))
-    first, again = (baselines.fit_tags(told, asked, Setting(), seed=1, steps=200) for _ in range(2))
-    assert first.on_val > 0.95
+    told, asked = (replace(p, features=_of_tags(p.tags.astype(float))) for p in (train, val.truth))
+    first, again = (baselines.fit_tags(told, asked, Setting(rate=0.02), seed=1, steps=200) for _ in range(2))
+    assert first.on_val > 0.8
     np.testing.assert_array_equal(baselines.say_tags(first, asked.features), baselines.say_tags(again, asked.features))
+
+
+def _of_tags(tags):
+    return Features(tags, tags, tags, np.zeros((len(tags), 9)))
 
 
 def test_a_projection_starts_as_the_frozen_mean(parts):

@@ -8,7 +8,7 @@ from toy_windows import toy_windows
 
 from sceneminer.data.errors import DataError
 from sceneminer.evals.mining_agents import best_instant, explained, nearest_ahead, targets
-from sceneminer.evals.mining_predict import Named, predict_stream, predict_zero_shot
+from sceneminer.evals.mining_predict import Named, predict, predict_zero_shot
 from sceneminer.evals.mining_queries import make_queries
 from sceneminer.evals.mining_set import eval_clips, make_set
 from sceneminer.model.config import ModelConfig
@@ -18,7 +18,7 @@ from sceneminer.model.scene_model import SceneModel
 
 @pytest.fixture(scope="module")
 def windows(tmp_path_factory):
-    return toy_windows(tmp_path_factory.mktemp("windows"), count=12)
+    return toy_windows(tmp_path_factory.mktemp("windows"), count=8)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def in_ego(window, first, xy):
 
 def test_clips_are_a_second_apart_and_named_by_log_and_time(windows):
     truth = make_set(windows)
-    assert len(truth) == 12 * 4 and truth.logs == 12
+    assert len(truth) == 8 * 4 and truth.logs == 8
     assert truth.names[:3] == ("log-0@1000000", "log-0@2000000", "log-0@3000000")
     np.testing.assert_array_equal(truth.tags[5], windows[1].tensors["tags"][2])
 
@@ -108,7 +108,7 @@ def test_trivial_scores_and_calm_clips(windows):
 
 def test_a_braking_ego_is_not_calm(windows, tmp_path):
     slow = make_set(windows)
-    braking = toy_windows(tmp_path, count=12)
+    braking = toy_windows(tmp_path, count=8)
     for window in braking:  # the same speed on average
         window.tensors["ego"][:, 3] += np.linspace(5.0, -5.0, 91)
     assert slow.calm.any() and not make_set(braking).calm.any()
@@ -143,7 +143,7 @@ def test_texts_are_distinct_and_true_of_few_clips_their_own_among_them(windows, 
 
 
 def test_an_untrained_trunk_says_what_the_tower_says(windows, model):
-    bare, through = predict_zero_shot(model, windows[:2]), predict_stream(model, windows[:2])
+    bare, through = predict_zero_shot(model, windows[:2]), predict(model, windows[:2])
     np.testing.assert_allclose(through.embedding, bare.embedding, atol=1e-6)
     np.testing.assert_allclose(through.tags, bare.tags, atol=1e-5)
     assert through.tokens is not None and through.tokens.shape == (8, 4, 16) and bare.tokens is None

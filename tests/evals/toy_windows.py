@@ -64,7 +64,7 @@ def toy_window(path, log: str, rng: np.random.Generator, embed_dim: int, patch_d
         "risk": [toy_risk(rng, at, agents) for at in starts],
         "events": toy_events(rng),
     }
-    return Window(path, tensors, truth, embeddings)
+    return Window(path, tensors, truth, embeddings, (128, 224))
 
 
 def toy_facts(rng) -> dict:

@@ -1,7 +1,7 @@
 """What a model says of the clips of an ``EvalSet``, in one form whatever the model has heads for."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -9,14 +9,15 @@ from jaxtyping import Float, Float16
 from numpy import ndarray
 from torch import Tensor
 
-from sceneminer.evals.mining_set import eval_clips, features_of
+from sceneminer.evals.mining_set import STRIDE, eval_clips, features_of
+from sceneminer.model.forecast_risk import camera_risk
 from sceneminer.model.scene_model import SceneModel
 from sceneminer.model.stream import Stream
-from sceneminer.recipes.mining_data import WindowPlan
 from sceneminer.recipes.mining_features import Window
-from sceneminer.recipes.mining_set import FRAMES, ClipRef, lift_batch, read_batch, rig_geometry
+from sceneminer.recipes.mining_streams import window_streams
 
-_BATCH = 8
+THERE = 0.5
+"""Belief from which on an agent counts as there."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,38 +68,46 @@ def predict_zero_shot(model: SceneModel, windows: Sequence[Window]) -> Predictio
     return Predictions(said["embedding"], said["tags"])
 
 
-def predict_stream(model: SceneModel, windows: Sequence[Window]) -> Predictions:
-    """Embedding and tags of the trained trunk, and its tokens; reads patch tokens a few clips at a time."""
-    stream = stream_of(model, windows, eval_clips(windows))
+def predict(model: SceneModel, windows: Sequence[Window]) -> Predictions:
+    """What a model says by its trunk and by whichever heads it has; a window's patch tokens are read at a time."""
+    streams = [window_streams(model, window)[::STRIDE] for window in windows]
+    stream = Stream(torch.cat([s.tokens for s in streams]), torch.cat([s.embedding for s in streams]))
     said = _signals(model, stream)
-    return Predictions(said["embedding"], said["tags"], stream.tokens.numpy())
+    found = Predictions(said["embedding"], said["tags"], stream.tokens.numpy())
+    if "forecast" not in model.heads:
+        return found
+    with torch.no_grad():
+        signal = model.signals(stream, names=("forecast",))["forecast"]
+    assert isinstance(signal, Mapping)
+    clips = [{name: value[c].float().numpy() for name, value in signal.items()} for c in range(len(stream))]
+    return with_forecast(found, clips)
 
 
-def stream_of(model: SceneModel, windows: Sequence[Window], clips: Sequence[ClipRef]) -> Stream:
-    """The streams of clips of windows, rounded."""
-    parts = list(_streams(model, windows, clips))
-    return Stream(torch.cat([p.tokens for p in parts]), torch.cat([p.embedding for p in parts]))
+def with_forecast(said: Predictions, clips: Sequence[Mapping[str, ndarray]]) -> Predictions:
+    """With the physics of each clip's part of the signal ``forecast``: risk, ambiguity and explanation."""
+    risks = [camera_risk(clip) for clip in clips]
+    where = [(np.nan, np.nan) if r.x_m is None or r.y_m is None else (r.x_m, r.y_m) for r in risks]
+    return replace(
+        said,
+        risk=np.array([r.risk for r in risks], np.float64),
+        ambiguity=np.array([r.ambiguity_m for r in risks], np.float64),
+        explanation=Named(
+            np.array(where, np.float64),
+            np.array([np.nan if r.after_s is None else r.after_s for r in risks], np.float64),
+            tuple(r.measure or "" for r in risks),
+        ),
+        forecasts=tuple(_forecast(clip) for clip in clips),
+    )
 
 
-@torch.no_grad()
-def _streams(model: SceneModel, windows: Sequence[Window], clips: Sequence[ClipRef]) -> Iterator[Stream]:
-    for at in range(0, len(clips), _BATCH):
-        batch = read_batch(windows, clips[at : at + _BATCH])
-        points, rays = rig_geometry(model.config, WindowPlan("val").size_hw)
-        c, t, v = batch.embeddings.shape[:3]
-        assert t == FRAMES
-        bev = lift_batch(model.lift, batch.patches.flatten(0, 1), points).unflatten(0, (c, t))
-        yield model.make_stream(
-            embeddings=batch.embeddings,
-            patches=batch.patches.float(),
-            valid=torch.ones(c, t, v, dtype=torch.bool),
-            rays=torch.from_numpy(rays).expand(c, t, *rays.shape),
-            bev=bev,
-            last_from_frame=batch.last_from_frame,
-        )
+def _forecast(clip: Mapping[str, ndarray]) -> Forecast:
+    agents, futures = clip["agents"].astype(np.float64), clip["futures"].astype(np.float64)
+    there = agents[:, 8] >= THERE
+    return Forecast(agents[there, :2], agents[there, 3:5], futures[there], agents[there, 8])
 
 
 def _signals(model: SceneModel, stream: Stream) -> dict[str, ndarray]:
     with torch.no_grad():
-        said: dict[str, Tensor] = model.signals(stream, names=("embedding", "tags"))
-    return {name: value.float().numpy().astype(np.float64) for name, value in said.items()}
+        said = model.signals(stream, names=("embedding", "tags"))
+    tensors = {name: value for name, value in said.items() if isinstance(value, Tensor)}
+    return {name: value.float().numpy().astype(np.float64) for name, value in tensors.items()}

@@ -11,7 +11,7 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,13 +29,16 @@ from sceneminer.evals.mining_compare import Resampling
 from sceneminer.evals.mining_fit import Fitted, Search, Setting
 from sceneminer.evals.mining_judge import FOR_INFORMATION, BySeed, Said, judge_risk, judge_search, judge_tags, per_tag
 from sceneminer.evals.mining_page import Origin, SplitReport, facts_of, write_page
-from sceneminer.evals.mining_predict import Predictions, predict_stream, predict_zero_shot, stream_of
+from sceneminer.evals.mining_predict import Predictions, predict, predict_zero_shot
 from sceneminer.evals.mining_queries import Queries, make_queries
 from sceneminer.evals.mining_set import EvalSet, make_set
+from sceneminer.model.fingerprint import stream_fingerprint
 from sceneminer.model.scene_model import SceneModel
-from sceneminer.recipes.mining import base
-from sceneminer.recipes.mining_features import Window, read_windows, tower_key
+from sceneminer.recipes.mining import MiningRecipe, base
+from sceneminer.recipes.mining_data import window_path
+from sceneminer.recipes.mining_features import Window, read_window, tower_key
 from sceneminer.recipes.mining_set import clips_of_windows
+from sceneminer.recipes.mining_streams import read_streams
 from sceneminer.recipes.mining_text import CaptionBank, make_bank
 
 TAG_PROBES = {"linear probe": False, "small MLP": True}
@@ -149,8 +152,6 @@ def read_split(
     windows: Sequence[Window],
     models: Sequence[SceneModel],
     zero_shot: SceneModel,
-    *,
-    predict: Callable[[SceneModel, Sequence[Window]], Predictions] = predict_stream,
 ) -> Split:
     """The truth of a split and what the models say of it."""
     queries = make_queries(windows, zero_shot.tower)
@@ -168,16 +169,17 @@ def write_report(
         raise DataError(f"expected checkpoints around one tower, found {len(keys)}: {', '.join(keys)}")
     tower = models[0].tower
     zero_shot = SceneModel(tower, replace(models[0].config))
-    windows = read_windows(data / "train", keys[0])
-    train, recipe, clips = baselines.make_train_set(windows), base(), clips_of_windows(windows)
+    recipe = base()
+    windows = read_windows(recipe, data, "train", keys[0])
+    train, clips = baselines.make_train_set(windows), clips_of_windows(windows)
     bank = make_bank(windows, clips, tower, each=recipe.captions, grammar="train", seed=recipe.seed)
-    val = read_split("val", read_windows(data / "val", keys[0]), models, zero_shot)
+    val = read_split("val", read_windows(recipe, data, "val", keys[0]), models, zero_shot)
     risky = all(p.risk is not None for p in val.ours)
-    tokens = [stream_of(model, windows, clips).tokens.numpy() for model in models] if risky else []
+    tokens = [_train_tokens(model, windows, data) for model in models] if risky else []
     trained = train_baselines(train, bank, val, tokens, seeds=len(models))
     reports = []
     for name in splits:
-        split = val if name == "val" else read_split(name, read_windows(data / name, keys[0]), models, zero_shot)
+        split = val if name == "val" else read_split(name, read_windows(recipe, data, name, keys[0]), models, zero_shot)
         reports.append(report_split(split, val, trained, resamples=resamples))
     origin = Origin(
         command=command,
@@ -190,6 +192,19 @@ def write_report(
         train=f"{len(clips)} clips of {len(windows)} logs",
     )
     return write_page(origin, reports), {"origin": asdict(origin), "splits": [asdict(report) for report in reports]}
+
+
+def read_windows(recipe: MiningRecipe, data: Path, split: str, key: str) -> list[Window]:
+    """The windows of a split that the recipe plans, in order; DataError where one has not been made."""
+    towns = recipe.data[split]
+    pairs = ((seed, drive) for seed in towns.seeds for drive in range(towns.plan.drives))
+    return [read_window(window_path(data, towns.plan, *pair), key) for pair in pairs]
+
+
+def _train_tokens(model: SceneModel, windows: Sequence[Window], data: Path) -> ndarray:
+    """Kept beside the windows by the stream's fingerprint, since they take minutes."""
+    path = data / f"streams-{stream_fingerprint(model)[:16]}.safetensors"
+    return read_streams(model, windows, path).tokens.numpy()
 
 
 def as_json(document: Mapping[str, object]) -> str:
