@@ -107,7 +107,13 @@ def must_beat(
     assert gain is not None
     asked = f"{measure} {'below' if less else 'above'} the best of the others" + (f" by at least {by:g}" if by else "")
     if not np.isfinite(gain.value):
-        return Verdict(asked, None, "not defined on this set")
+        ours = section.figure(OURS, measure).estimate.value
+        said = (
+            "not defined on this set"
+            if np.isfinite(ours)
+            else "ours is not defined: it says the same of all, or nothing"
+        )
+        return Verdict(asked, None if np.isfinite(ours) else False, said)
     value, worst, top = sign * gain.value, *sorted((sign * gain.low, sign * gain.high))
     sure = f"; the interval of the difference includes {sign * by:g}" if worst <= by <= top else ""
     said = f"{gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}] to {best.method}{sure}"
