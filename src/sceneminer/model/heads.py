@@ -9,12 +9,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from sceneminer.model.added import build_added
 from sceneminer.model.errors import CheckpointError
-from sceneminer.model.stream import Stream
+from sceneminer.model.stream import HEAD_BUDGET, Stream
 from sceneminer.model.tower import Tower
-
-HEAD_BUDGET = 102_000
-"""Learned parameters a head may have."""
 
 
 @runtime_checkable
@@ -163,7 +161,9 @@ def build_head(document: Mapping[str, Any], *, embed_dim: int, token_width: int)
             return TagsHead(**groups, embed_dim=embed_dim, token_width=token_width, logit_scale=1.0)
         except ValueError as error:
             raise CheckpointError(str(error)) from None
-    raise CheckpointError(f"expected heads of kind embed or tags, found {kind!r}")
+    if kind == "added":
+        return build_added(document, embed_dim=embed_dim, token_width=token_width)
+    raise CheckpointError(f"expected heads of kind embed, tags or added, found {kind!r}")
 
 
 def _texts(value: object) -> bool:
