@@ -4,7 +4,7 @@ Frames are taken in groups; the images of a group go through the tower in batche
 holding its place with zeros, so that neighbours, kills and damage elsewhere cannot change the bits of a row.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,6 +19,7 @@ from sceneminer.data.frame import Frame, iter_frames
 from sceneminer.data.log import Log
 from sceneminer.mine.decode import Decoded, ImageKey, iter_images
 from sceneminer.mine.units import Unit
+from sceneminer.model.added import added_heads
 from sceneminer.model.geometry import ego_motion, sample_points, token_rays
 from sceneminer.model.scene_model import SceneModel
 from sceneminer.model.stream import Stream
@@ -40,6 +41,8 @@ class ClipSignals:
     embedding: Float[ndarray, "e"] | None
     tags: Float[ndarray, "tags"] | None
     thumb: UInt8[ndarray, "h w 3"] | None
+    added: Mapping[str, float] = field(default_factory=dict)
+    """By column, of the heads that users added."""
 
     @property
     def cameras(self) -> int:
@@ -195,6 +198,7 @@ def _clip(model: SceneModel, clip: Clip, at_us: ndarray, window: _Window, *, min
         signals["embedding"][0].numpy(),
         signals["tags"][0].numpy(),
         _thumb(seen, window),
+        {c: float(v) for h in added_heads(model.heads) for c, v in zip(h.columns, signals[h.name][0], strict=True)},
     )
 
 

@@ -119,7 +119,7 @@ def pool_stream(stream: Stream) -> Float[Tensor, "c d"]:
 
 
 def build_added(document: Mapping[str, Any], *, embed_dim: int, token_width: int) -> AddedHead:
-    """The head that ``document`` describes, with weights yet to be loaded; CheckpointError for one that is not sound."""
+    """The head that ``document`` describes, with weights yet to be loaded; CheckpointError for an unsound one."""
     wanted = {"kind", "name", "task", "outputs", "reader", "stream_fingerprint"}
     if set(document) != wanted:
         odd = ", ".join(sorted(map(str, wanted ^ set(document))))

@@ -1,9 +1,9 @@
 """Fitting an added head to labelled clips: private parameters only, from the stored stream, chosen on held-out logs.
 
-The linear part is convex: logistic regression, classes at even odds (each has half the weight), or ridge regression, with
-a penalty on the distance from where it starts, chosen from a fixed list by what it gives on logs left out. Where labels
-are enough, a reader that attends to the tokens is trained on top and kept if it is better on logs left out. Then the whole
-is fitted to all clips.
+The linear part is convex: logistic regression with classes at even odds (each has half the weight), or ridge
+regression, with a penalty on the distance from where it starts, chosen from a fixed list by what it gives on logs left
+out. Where labels are enough, a reader that attends to the tokens is trained on top, and kept if it is better on logs
+left out. Then the whole is fitted to all clips.
 """
 
 import copy
@@ -22,7 +22,7 @@ from sceneminer.model.examples import WEAK_WEIGHT, Examples
 from sceneminer.model.fit_tokens import train_token_reader
 from sceneminer.model.held_out import HeldOut, average_precision, deal_logs, figures_of
 
-PENALTIES = (3.0, 0.3, 0.03, 0.003)
+PENALTIES = (30.0, 3.0, 0.3, 0.03, 0.003)
 DEFAULT_PENALTY = 0.3
 """Where there are not two logs to compare penalties on."""
 FOLDS = 5

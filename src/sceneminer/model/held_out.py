@@ -14,7 +14,7 @@ from sceneminer.model.examples import Examples
 class HeldOut:
     """What one output gives on logs it was not fitted to; None where there were too few logs to leave any out.
 
-    The penalty was chosen on the same clips from a list of four, which flatters the figures a little.
+    The penalty was chosen on the same clips from a short list, which flatters the figures a little.
     """
 
     clips: int
