@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from sceneminer.cli.heads import heads_app
+
 app = typer.Typer(
     name="sceneminer",
     help="Find the scenes that matter in driving logs.",
@@ -18,6 +20,7 @@ app = typer.Typer(
 )
 index_app = typer.Typer(help="Look at and keep an index.", no_args_is_help=True)
 app.add_typer(index_app, name="index")
+app.add_typer(heads_app, name="heads")
 
 IndexPath = Annotated[Path, typer.Argument(metavar="INDEX", help="Folder of the index.")]
 Root = Annotated[Path, typer.Argument(metavar="ROOT", help="Folder with logs (nuScenes, Argoverse 2, images, video).")]

@@ -31,12 +31,13 @@ def export_head(index: Index, name: str, checkpoint: Path) -> AddedHead:
         raise IndexFault(f"expected a scene model or a new folder at {checkpoint}, found other files")
     if there and not is_scene_model(checkpoint):
         raise IndexFault(f"expected a scene model at {checkpoint}, found another model")
-    model = SceneModel.from_pretrained(checkpoint if there else resolve_model(said["source"]))
-    config = replace(model.config, numeric_mode=said["precision"])
-    period_us = manifest["mining"]["length_us"] // config.frames_per_clip
-    mined = model.with_heads(list(model.heads.values()))
-    mined.config = replace(config, frame_period_us=period_us)
-    require_stream(stream_fingerprint(mined), head.stream_fingerprint, f"the model at {checkpoint}")
+    source = checkpoint if there else resolve_model(said["source"])
+    # As it was mined with: the numeric mode and the spacing of frames are part of the stream.
+    mined = SceneModel.from_pretrained(source, numeric_mode=said["precision"])
+    period_us = manifest["mining"]["length_us"] // mined.config.frames_per_clip
+    mined.config = replace(mined.config, frame_period_us=period_us)
+    require_stream(stream_fingerprint(mined), head.stream_fingerprint, f"the model at {source}")
+    model = SceneModel.from_pretrained(source)
     model.add_head(head)
     _save(model, checkpoint)
     return head

@@ -64,14 +64,19 @@ def read_entries(store: Store) -> dict[str, HeadEntry]:
 
 def write_entries(store: Store, entries: Iterable[HeadEntry]) -> None:
     """Replace what the manifest says of heads and of their columns, in one transaction."""
-    kept = {e.name: e for e in entries}
     others = {k: v for k, v in store.manifest().get("columns", {}).items() if not k.startswith(PREFIX)}
+    store.set_manifest(manifest_of(entries, columns=others))
+
+
+def manifest_of(entries: Iterable[HeadEntry], *, columns: Mapping[str, str]) -> dict[str, Any]:
+    """What the manifest says of heads and, beside the other ``columns``, of theirs."""
+    kept = {e.name: e for e in entries}
     heads = {
         e.name: {"columns": list(e.columns), "fingerprint": e.fingerprint} | ({"next": e.next} if e.next else {})
         for e in kept.values()
     }
-    columns = {column: f"head {e.name} {_said(e)}" for e in kept.values() for column in e.columns}
-    store.set_manifest({"heads": heads, "columns": others | columns})
+    theirs = {column: f"head {e.name} {_said(e)}" for e in kept.values() for column in e.columns}
+    return {"heads": heads, "columns": {**columns, **theirs}}
 
 
 def filter_names(store: Store) -> dict[str, str]:
@@ -91,7 +96,7 @@ def write_head(index: Path, head: AddedHead, *, trained: Mapping[str, Any], labe
 
     fingerprint = head_fingerprint(head)
     folder = index / FOLDER
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     stem = folder / _stem(head.user_name, fingerprint)
     weights = {name: tensor.detach().contiguous() for name, tensor in head.state_dict().items()}
     document = {"format": FORMAT, "version": VERSION, "head": head.document(), "fingerprint": fingerprint}

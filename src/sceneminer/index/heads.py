@@ -194,14 +194,13 @@ def load_heads(store: Store, *, stream_fingerprint: str) -> tuple[AddedHead, ...
     return tuple(heads)
 
 
-def install_heads(store: Store, heads: tuple[AddedHead, ...]) -> None:
-    """Heads that a checkpoint brings to an index that is being made."""
-    entries = []
-    for head in heads:
-        fingerprint = write_head(store.folder, head, trained={"source": "the checkpoint"}, labels=None)
-        entries.append(HeadEntry(head.user_name, head.columns, fingerprint))
-    if entries:
-        write_entries(store, entries)
+def install_heads(folder: Path, heads: tuple[AddedHead, ...]) -> tuple[HeadEntry, ...]:
+    """Write heads that a checkpoint brings to an index about to be made; returns what its manifest is to say."""
+    trained = {"source": "the checkpoint"}
+    return tuple(
+        HeadEntry(head.user_name, head.columns, write_head(folder, head, trained=trained, labels=None))
+        for head in heads
+    )
 
 
 def _stream_of(index: Index) -> str:

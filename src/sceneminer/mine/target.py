@@ -11,6 +11,7 @@ from sceneminer.data.log import Log
 from sceneminer.data.options import OpenOptions
 from sceneminer.index.errors import IndexFault
 from sceneminer.index.head_files import FOLDER as HEADS_FOLDER
+from sceneminer.index.head_files import manifest_of
 from sceneminer.index.heads import install_heads, load_heads
 from sceneminer.index.schema import LOGS_SCHEMA
 from sceneminer.index.store import Store
@@ -47,10 +48,9 @@ def open_or_create(folder: Path, model: SceneModel, source: str, fingerprint: st
             "precision": model.config.numeric_mode,
             "stream_fingerprint": fingerprint,
         }
-        manifest = {"model": described, "mining": mining, "columns": _provenance(heads)}
-        store = Store.create(folder, embed_dim=model.tower.embed_dim, manifest=manifest)
-        install_heads(store, brought)
-        return store
+        manifest = {"model": described, "mining": mining}
+        manifest |= manifest_of(install_heads(folder, brought), columns=_provenance(heads))
+        return Store.create(folder, embed_dim=model.tower.embed_dim, manifest=manifest)
     store = Store.open(folder)
     manifest = store.manifest()
     if manifest["model"]["stream_fingerprint"] != fingerprint:

@@ -12,24 +12,19 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from numpy import ndarray
 from torch import Tensor
 from torch.nn import functional
 
 from sceneminer.model.added import AddedHead, with_token_reader
-from sceneminer.model.examples import WEAK_WEIGHT, Examples
+from sceneminer.model.examples import Examples
+from sceneminer.model.fit_linear import FOLDS, calibrate, choose_penalty, problem_of, solve
 from sceneminer.model.fit_tokens import train_token_reader
-from sceneminer.model.held_out import HeldOut, average_precision, deal_logs, figures_of
+from sceneminer.model.held_out import HeldOut, deal_logs, figures_of
 
-PENALTIES = (30.0, 3.0, 0.3, 0.03, 0.003)
-DEFAULT_PENALTY = 0.3
-"""Where there are not two logs to compare penalties on."""
-FOLDS = 5
 TOKENS_FROM_CLIPS, TOKENS_FROM_CLASS, TOKENS_MARGIN = 400, 64, 0.01
 """Clips, and clips of the rarer class of each label, from which a reader of tokens is tried; what it must gain."""
-_LARGE = 8192
-"""Clips from which two folds do."""
 OnStep = Callable[[str, int, int], None]
 
 
@@ -69,12 +64,14 @@ def fit_head(
     fitted, chosen, raw = _copy(start), [], np.full((len(examples), len(start.bias)), np.nan)
     for o in range(len(start.bias)):
         say("fitting", o, len(start.bias))
-        problem = _problem(start, examples, features, offset[:, o], o)
-        penalty, raw[problem.index, o] = _choose(problem, seed=seed)
+        problem = problem_of(start, examples, features, offset[:, o], o)
+        penalty, left_out = choose_penalty(problem, seed=seed)
         chosen.append(penalty)
-        weight, bias = _solve(problem, np.ones(len(problem.index), bool), penalty)
+        weight, bias = next(solve(problem, np.ones(len(problem.index), bool), [penalty]))
+        scale, shift = calibrate(problem, left_out)
+        raw[problem.index, o] = scale * left_out + shift
         with torch.no_grad():
-            fitted.weight[o], fitted.bias[o] = weight, bias
+            fitted.weight[o], fitted.bias[o] = scale * weight, scale * bias + shift
     figures = figures_of(start, examples, raw)
     before = {} if background is not None else figures_of(start, examples, _raw_where(start, examples, raw))
     if start.tokens is None and _enough(start, examples, raw):
@@ -83,118 +80,6 @@ def fit_head(
             fitted, figures = better
     say("fitting", len(start.bias), len(start.bias))
     return Fitted(fitted.requires_grad_(False).eval(), figures, before, tuple(chosen))
-
-
-@dataclass(frozen=True, eq=False)
-class _Problem:
-    """One output: rows whose target is known, and where its weights start."""
-
-    index: Int[ndarray, "k"]
-    features: Float[Tensor, "k d"]
-    offset: Float[Tensor, "k"]
-    target: Float[Tensor, "k"]
-    share: Float[Tensor, "k"]
-    log: Int[ndarray, "k"]
-    scored: Bool[ndarray, "k"]
-    weight: Float[Tensor, "d"]
-    bias: Float[Tensor, ""]
-    classes: bool
-
-
-def _problem(head: AddedHead, examples: Examples, features: Tensor, offset: Tensor, o: int) -> _Problem:
-    index = np.flatnonzero(~np.isnan(examples.targets[:, o]))
-    target = torch.from_numpy(examples.targets[index, o].astype(np.float32))
-    share = torch.from_numpy(np.where(examples.weak[index], WEAK_WEIGHT, 1.0).astype(np.float32))
-    if head.task == "value":
-        target = (target - head.get_buffer("target_mean")[o]) / head.get_buffer("target_spread")[o]
-    return _Problem(
-        index,
-        features[index],
-        offset[index],
-        target,
-        share,
-        examples.log[index],
-        examples.scored[index],
-        head.weight[o].detach().clone(),
-        head.bias[o].detach().clone(),
-        head.task != "value",
-    )
-
-
-def _choose(problem: _Problem, *, seed: int) -> tuple[float, ndarray]:
-    """The penalty that is best on logs left out, and each clip's raw output where it was left out (NaN elsewhere)."""
-    out = np.full(len(problem.index), np.nan)
-    target = problem.target.numpy()
-    rare = _rare(target) if problem.classes else np.ones(len(target), bool)
-    logs = len(np.unique(problem.log[problem.scored & rare]))
-    others = len(np.unique(problem.log[problem.scored & ~rare])) if problem.classes else 2
-    if logs < 2 or others < 2:
-        return DEFAULT_PENALTY, out
-    folds = min(FOLDS if len(target) < _LARGE else 2, logs)
-    fold = np.where(problem.scored, -1, folds)
-    fold[problem.scored] = deal_logs(problem.log[problem.scored], rare[problem.scored], folds=folds, seed=seed)
-    tried = np.full((len(PENALTIES), len(target)), np.nan)
-    for k in range(folds):
-        inside, left = fold != k, np.flatnonzero(fold == k)
-        if problem.classes and len(np.unique(target[inside])) < 2:
-            continue
-        found = None
-        for p, penalty in enumerate(PENALTIES):
-            found = _solve(problem, inside, penalty, guess=found)
-            tried[p, left] = (problem.features[left] @ found[0] + found[1] + problem.offset[left]).numpy()
-    known = ~np.isnan(tried[0])
-    if not known.any() or (problem.classes and len(np.unique(target[known])) < 2):
-        return DEFAULT_PENALTY, out
-    best = int(np.argmax([_quality(row[known], target[known], classes=problem.classes) for row in tried]))
-    return PENALTIES[best], tried[best]
-
-
-def _quality(raw: ndarray, target: ndarray, *, classes: bool) -> float:
-    return average_precision(raw, target > 0.5) if classes else -float(np.mean((raw - target) ** 2))
-
-
-def _rare(target: ndarray) -> ndarray:
-    positive = target > 0.5
-    return positive if 2 * positive.sum() <= len(positive) else ~positive
-
-
-def _solve(
-    problem: _Problem, inside: ndarray, penalty: float, *, guess: tuple[Tensor, Tensor] | None = None
-) -> tuple[Tensor, Tensor]:
-    """Weights and bias of least loss + penalty/2 · ‖weights - start‖², the loss a mean over the rows ``inside``."""
-    rows = torch.from_numpy(np.flatnonzero(inside))
-    x, y, offset, share = problem.features[rows], problem.target[rows], problem.offset[rows], problem.share[rows]
-    if not problem.classes:
-        return _ridge(x, y - offset, problem, penalty)
-    positive = y > 0.5
-    share = torch.where(positive, share / share[positive].sum(), share / share[~positive].sum()) / 2
-    start = guess or (problem.weight, problem.bias)
-    weight, bias = (part.clone().requires_grad_() for part in start)
-    solver = torch.optim.LBFGS(
-        [weight, bias], max_iter=60, tolerance_grad=1e-5, tolerance_change=1e-7, line_search_fn="strong_wolfe"
-    )
-
-    def closure() -> Tensor:
-        solver.zero_grad()
-        raw = x @ weight + bias + offset
-        fit = functional.binary_cross_entropy_with_logits(raw, y, weight=share, reduction="sum")
-        loss = fit + penalty / 2 * (weight - problem.weight).square().sum()
-        loss.backward()
-        return loss
-
-    with torch.enable_grad():
-        solver.step(closure)
-    return weight.detach(), bias.detach()
-
-
-def _ridge(x: Tensor, y: Tensor, problem: _Problem, penalty: float) -> tuple[Tensor, Tensor]:
-    x, start = x.double(), problem.weight.double()
-    left = y.double() - x @ start
-    x_mean, y_mean = x.mean(0), left.mean()
-    centred = x - x_mean
-    gram = centred.T @ centred / len(x) + penalty * torch.eye(x.shape[1], dtype=torch.float64)
-    moved = torch.linalg.solve(gram, centred.T @ (left - y_mean) / len(x))
-    return (start + moved).float(), (y_mean - x_mean @ moved).float()
 
 
 def _enough(head: AddedHead, examples: Examples, raw: ndarray) -> bool:
