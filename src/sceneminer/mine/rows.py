@@ -50,7 +50,7 @@ def mine_unit(
     ``on_clip`` is called for each clip as it is done, quarantined or not. A unit whose tables turn out to be unusable
     gives no rows, and says why.
     """
-    added = [column for head in added_heads(model.heads) for column in head.columns]
+    added = [column for head in added_heads(model.heads.values()) for column in head.columns]
     rows = _Rows(unit, plan, stream_fingerprint, added)
     try:
         tracks = track_signals(unit)

@@ -198,7 +198,11 @@ def _clip(model: SceneModel, clip: Clip, at_us: ndarray, window: _Window, *, min
         signals["embedding"][0].numpy(),
         signals["tags"][0].numpy(),
         _thumb(seen, window),
-        {c: float(v) for h in added_heads(model.heads) for c, v in zip(h.columns, signals[h.name][0], strict=True)},
+        {
+            c: float(v)
+            for h in added_heads(model.heads.values())
+            for c, v in zip(h.columns, signals[h.name][0], strict=True)
+        },
     )
 
 

@@ -37,7 +37,7 @@ def open_or_create(folder: Path, model: SceneModel, source: str, fingerprint: st
     """The index at ``folder``; IndexFault where it was made with another stream or plan."""
     mining = {key: value for key, value in asdict(plan).items() if key != "cameras"}
     if not Store.exists(folder):
-        brought = added_heads(model.heads)
+        brought = added_heads(model.heads.values())
         for head in brought:
             require_stream(head.stream_fingerprint, fingerprint, f"head {head.user_name} of {source}")
         heads = {name: head_fingerprint(head) for name, head in model.heads.items()}

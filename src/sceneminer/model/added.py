@@ -5,7 +5,7 @@ reader that attends to the tokens. What differs is the last step: a probability,
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, get_args
 
 import torch
@@ -125,9 +125,18 @@ def build_added(document: Mapping[str, Any], *, embed_dim: int, token_width: int
         odd = ", ".join(sorted(map(str, wanted ^ set(document))))
         raise CheckpointError(f"expected an added head with {', '.join(sorted(wanted))}; unknown or missing: {odd}")
     outputs = document["outputs"]
-    if not isinstance(outputs, list) or not all(isinstance(value, str) for value in (*outputs, document["name"])):
-        raise CheckpointError("expected an added head to list its outputs by name, found something else")
+    texts = [document[name] for name in sorted(wanted - {"outputs"})]
+    if not isinstance(outputs, list) or not all(isinstance(text, str) for text in (*outputs, *texts)):
+        raise CheckpointError("expected an added head described by texts and a list of outputs, found something else")
     try:
+        # Before it is made: what a file says has any type.
+        _check(
+            document["name"],
+            task=document["task"],
+            outputs=tuple(outputs),
+            reader=document["reader"],
+            stream_fingerprint=document["stream_fingerprint"],
+        )
         return AddedHead(
             document["name"],
             task=document["task"],
@@ -148,9 +157,9 @@ def with_token_reader(head: AddedHead) -> AddedHead:
     return other
 
 
-def added_heads(heads: Mapping[str, nn.Module]) -> tuple[AddedHead, ...]:
+def added_heads(heads: Iterable[nn.Module]) -> tuple[AddedHead, ...]:
     """Those of a model's heads that users added."""
-    return tuple(head for head in heads.values() if isinstance(head, AddedHead))
+    return tuple(head for head in heads if isinstance(head, AddedHead))
 
 
 def require_name(text: str, what: str = "a name") -> None:
@@ -169,5 +178,5 @@ def _check(name: str, *, task: str, outputs: tuple[str, ...], reader: str, strea
         )
     if len(set(outputs)) != len(outputs) or (task == "labels") != bool(outputs):
         raise ValueError(f"expected labels, each once, for task labels only; found {task} with {list(outputs)}")
-    if not isinstance(stream_fingerprint, str) or not _FINGERPRINT.fullmatch(stream_fingerprint):
+    if not _FINGERPRINT.fullmatch(stream_fingerprint):
         raise ValueError(f"expected a stream fingerprint of 64 hexadecimal digits, found {stream_fingerprint!r}")
