@@ -1,4 +1,4 @@
-"""A head that was added to an index: clips mined before and after have the bits they would have if it had been there."""
+"""A head that was added to an index: clips have the same bits whether they were mined before or after."""
 
 import pytest
 import torch

@@ -49,6 +49,8 @@ class AddedHead(nn.Module):
     """
 
     version, reads = 1, ("tokens", "embedding")
+    task: Task
+    reader: Reader
 
     def __init__(
         self,
