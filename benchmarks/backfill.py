@@ -1,9 +1,9 @@
 """How fast an added head's column is written from stored streams, beside mining the same clips again.
 
-Usage: python benchmarks/backfill.py [--clips 10000] [--mined-seconds 6].
+Usage: python benchmarks/backfill.py [--clips 10000] [--mined-seconds 4].
 Fills an index with random streams of real size (32 tokens of 256 and a 512-d embedding, in fp16), adds a head to it (20
 marked clips), and measures ``backfill``. Then mines a short log of six 1600×900 cameras at 2 Hz with a tower of CLIP
-ViT-B/16's shape and random weights, and extrapolates its clips a second. Prints Markdown.
+ViT-B/16's shape and random weights, and extrapolates. All in processor time. Prints Markdown.
 """
 
 import argparse
@@ -35,7 +35,7 @@ STREAM, PER_LOG = "5" * 64, 20
 def main() -> None:
     parser = argparse.ArgumentParser(description="backfill beside mining again")
     parser.add_argument("--clips", type=int, default=10_000)
-    parser.add_argument("--mined-seconds", type=int, default=6)
+    parser.add_argument("--mined-seconds", type=int, default=4)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         index = fill(Path(folder) / "index", args.clips)
@@ -47,7 +47,7 @@ def main() -> None:
         backfill_s = clock(lambda: backfill(index, "liked"))
         clips, mine_s = mined(Path(folder), args.mined_seconds)
     again_s = args.clips * mine_s / clips
-    print("| step | seconds | clips/s |\n|---|---|---|")
+    print("| step | processor seconds | clips a processor second |\n|---|---|---|")
     print(f"| fit a head to 20 marked clips among {args.clips}, and write its column | {add_s:.1f} | |")
     print(f"| apply it to {args.clips} stored streams, one at a time | {apply_s:.1f} | {args.clips / apply_s:.0f} |")
     print(f"| backfill: apply and write | {backfill_s:.1f} | {args.clips / backfill_s:.0f} |")
@@ -58,9 +58,10 @@ def main() -> None:
 
 
 def clock(run) -> float:
-    started = time.perf_counter()
+    """Processor time, of all threads: the machine may do other things as well."""
+    started = time.process_time()
     run()
-    return time.perf_counter() - started
+    return time.process_time() - started
 
 
 def machine() -> str:
@@ -103,9 +104,9 @@ def mined(folder: Path, seconds: int) -> tuple[int, float]:
     make_log(folder / "root" / "log0", seconds=seconds, size=(1600, 900), seed=0)
     (folder / "root" / "rig.json").write_text(json.dumps(rig(1600, 900)))
     model = SceneModel.from_pretrained(make_tower(folder / "tower", **VIT_B16))
-    started = time.perf_counter()
+    started = time.process_time()
     report = mine(folder / "root", folder / "mined", model=model, workers=1)
-    return report.clips, time.perf_counter() - started
+    return report.clips, time.process_time() - started
 
 
 if __name__ == "__main__":

@@ -187,6 +187,7 @@ def test_streams_that_are_not_finite_are_named_and_nothing_is_written(index, tmp
         ("", "expected a header of clip_id.*found nothing"),
         ("clip_id,fog\n", "found none in labels.csv"),
         ("clip_id,label,value\nx,,1\n", "expected a label in line 2"),
+        ("clip_id,label\nx,label\n", "found one named label"),
     ],
 )  # fmt: skip
 def test_bad_labels_are_refused_in_one_sentence_and_nothing_is_written(index, tmp_path, text, message):

@@ -166,6 +166,8 @@ def _require_labels(path: Path, labels: tuple[str, ...]) -> None:
     if not labels:
         raise IndexFault(f"expected labels in {path}, found none")
     for label in labels:
+        if label == "label":
+            raise IndexFault(f"expected labels by their names in {path}, found one named label")
         try:
             require_name(label, "a label")
         except ValueError as error:
