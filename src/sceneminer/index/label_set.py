@@ -32,9 +32,10 @@ class LabelSet:
 
     def updated(self, other: "LabelSet") -> "LabelSet":
         """These and others of the same head; where both speak of a clip and a label, the others hold."""
-        row = {clip: np.array(values) for clip, values in zip(self.clip_ids, self.values, strict=True)}
+        row: dict[str, ndarray] = dict(zip(self.clip_ids, self.values, strict=True))
         for clip, new in zip(other.clip_ids, other.values, strict=True):
-            row[clip] = np.array([a if np.isnan(b) else b for a, b in zip(row.get(clip, new), new, strict=True)])
+            before = row[clip] if clip in row else new  # noqa: SIM401
+            row[clip] = np.array([a if math.isnan(b) else b for a, b in zip(before, new, strict=True)])
         return LabelSet(self.task, self.outputs, tuple(row), np.array([*row.values()]), other.source)
 
     def of_clips(self, kept: Iterable[int]) -> "LabelSet":
