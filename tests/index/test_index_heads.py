@@ -199,7 +199,7 @@ def test_bad_labels_are_refused_in_one_sentence_and_nothing_is_written(index, tm
 
 
 @pytest.mark.parametrize(
-    "name", ["risk", "embedding", "tag", "location", "Fog", "fog-2", "", "1st", "a" * 42, "log", "tags"]
+    "name", ["risk", "embedding", "tag", "location", "Fog", "fog-2", "", "1st", "a" * 42, "log", "tags", "forecast"]
 )
 def test_names_that_mean_something_else_are_refused(index, tmp_path, name):
     before = whole(index)

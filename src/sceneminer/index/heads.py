@@ -216,7 +216,7 @@ def _require_free(store: Store, head: AddedHead) -> None:
         raise IndexFault(f"expected a new name, found head {head.user_name} in the index: upgrade or drop it")
     fixed = {name.split(".")[0] for name in column_names()}
     taken = [name for name in (head.user_name, *head.columns) if name in fixed or name in store.columns("clips")]
-    if taken or head.user_name in ("tags", "embedding"):
+    if taken or head.user_name in ("tags", "embedding", "forecast"):
         raise IndexFault(f"expected a name that no column has, found {(taken or [head.user_name])[0]}")
 
 
