@@ -12,7 +12,7 @@ from nuscenes_tree import make_nuscenes_tree
 from sceneminer.model.example import make_clip_folder, make_siglip2_folder, make_siglip_folder
 
 FLAGS = {
-    "": {"--help", "mine", "search", "hardest", "show", "tags", "synth", "demo", "index", "verify", "bench"},
+    "": {"--help", "mine", "search", "hardest", "show", "tags", "synth", "demo", "index", "verify", "bench", "heads"},
     "mine": {"--out", "--model", "--cameras", "--stride", "--length", "--workers", "--min-cameras", "--precision"}
     | {"--retry-quarantined", "--no-retry-quarantined", "--logs", "--split", "--media-root", "--fps"},
     "search": {"--like", "--where", "--top", "--format"},
@@ -28,6 +28,12 @@ FLAGS = {
     "index delete": set(),
     "index move": set(),
     "index optimize": set(),
+    "heads list": {"--format"},
+    "heads add": {"--labels", "--target", "--relevant", "--not-relevant", "--from", "--seed", "--dry-run"},
+    "heads upgrade": {"--labels", "--target", "--relevant", "--not-relevant", "--seed", "--dry-run"},
+    "heads drop": set(),
+    "heads backfill": set(),
+    "heads export": set(),
 }
 """Frozen: a flag that scripts use neither goes nor changes its name."""
 

@@ -11,6 +11,10 @@ from sceneminer.data.frame import Frame, frame_at, iter_frames
 from sceneminer.data.log import Log, Rig, Sensor, Series
 from sceneminer.data.open import open_log, open_logs
 from sceneminer.data.options import LogSet, OpenOptions
+from sceneminer.index.backfill import backfill
+from sceneminer.index.head_export import export_head
+from sceneminer.index.heads import add_head, adopt_head, drop_head, list_heads, upgrade_head
+from sceneminer.index.label_set import mark, read_labels, read_values
 from sceneminer.index.manage import delete_logs, index_info, move_root, optimize
 from sceneminer.index.search import Hit, Index, hardest, open_index, search
 from sceneminer.labels.risk import clip_risk, log_risk
@@ -35,22 +39,32 @@ __all__ = [
     "OpenOptions",
     "Rig",
     "SceneModel",
+    "add_head",
+    "adopt_head",
+    "backfill",
     "Sensor",
     "Series",
     "clip_risk",
     "clips_of",
     "delete_logs",
+    "drop_head",
+    "export_head",
     "frame_at",
     "hardest",
     "index_info",
     "iter_frames",
     "label_tags",
+    "list_heads",
     "log_risk",
+    "mark",
     "mine",
     "move_root",
     "open_index",
     "open_log",
     "open_logs",
     "optimize",
+    "read_labels",
+    "read_values",
     "search",
+    "upgrade_head",
 ]

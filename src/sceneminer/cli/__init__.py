@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from sceneminer.cli.heads import heads_app
 from sceneminer.cli.identity import bench_app, verify
 
 app = typer.Typer(
@@ -22,6 +23,7 @@ index_app = typer.Typer(help="Look at and keep an index.", no_args_is_help=True)
 app.add_typer(index_app, name="index")
 app.add_typer(bench_app, name="bench")
 app.command()(verify)
+app.add_typer(heads_app, name="heads")
 
 IndexPath = Annotated[Path, typer.Argument(metavar="INDEX", help="Folder of the index.")]
 Root = Annotated[Path, typer.Argument(metavar="ROOT", help="Folder with logs (nuScenes, Argoverse 2, images, video).")]

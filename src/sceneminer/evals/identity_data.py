@@ -144,7 +144,13 @@ def make_toy_data(
     rays = functional.normalize(draw(6, 2, 3, 3), dim=-1).expand(count, 2, 6, 2, 3, 3)
     inputs = {"patches": patches.half(), "valid": torch.ones(count, 2, 6, dtype=torch.bool), "rays": rays}
     captions, named = _captions(there, texts, rng)
-    clips = BenchClips(inputs | {"bev": bev.half(), "last_from_frame": torch.eye(4).expand(count, 2, 4, 4)}, mean.half(), there.to(torch.int8), risk, captions)
+    clips = BenchClips(
+        inputs | {"bev": bev.half(), "last_from_frame": torch.eye(4).expand(count, 2, 4, 4)},
+        mean.half(),
+        there.to(torch.int8),
+        risk,
+        captions,
+    )
     truth = (named[train:, None] & ~there[None, train:]).sum(-1) == 0
     return BenchData(clips[:train], clips[train:], truth, torch.tensor([0.5, 0.0]), texts)
 

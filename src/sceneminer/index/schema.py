@@ -5,6 +5,8 @@ when its rows are there, so ids of units and their clips are one transaction. Th
 and keyed by ``unit_id``; rows of a unit that never reached ``clips`` are removed before it is mined again.
 """
 
+from collections.abc import Sequence
+
 import pyarrow as pa
 
 from sceneminer.labels.prompts import TAGS
@@ -30,8 +32,11 @@ def vector(width: int, value: pa.DataType) -> pa.DataType:
     return pa.list_(pa.field("item", value), width)
 
 
-def clips_schema(embed_dim: int) -> pa.Schema:
-    """One row a clip. Model columns are null where a clip has no usable image; metric ones without poses or tracks."""
+def clips_schema(embed_dim: int, *, added: Sequence[str] = ()) -> pa.Schema:
+    """One row a clip. Model columns are null where a clip has no usable image; metric ones without poses or tracks.
+
+    ``added``: columns of the heads that users added to this index.
+    """
     fields = [
         ("clip_id", pa.string()),
         ("log_id", pa.string()),
@@ -60,6 +65,7 @@ def clips_schema(embed_dim: int) -> pa.Schema:
         ("ambiguity", pa.float32()),
         ("rarity", pa.float32()),
         ("hardness", pa.float32()),
+        *((name, pa.float32()) for name in added),
     ]
     return pa.schema([pa.field(name, kind) for name, kind in fields])
 

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from sceneminer.index.errors import IndexFault, QueryError
+from sceneminer.index.head_files import filter_names
 from sceneminer.index.store import Store
 from sceneminer.index.where import parse_where, quote
 
@@ -89,7 +90,7 @@ def search(
         raise QueryError(f"expected top between 1 and {MAX_TOP}, found {top}")
     if text is not None and like is not None:
         raise QueryError("expected a text or a clip to be like, found both")
-    condition = None if where is None else parse_where(where)
+    condition = None if where is None else parse_where(where, added=filter_names(index.store))
     if text is None and like is None:
         if condition is None:
             raise QueryError("expected a text, a clip to be like, or a filter; found none")
@@ -114,7 +115,7 @@ def hardest(index: Index, *, where: str | None = None, top: int = 10) -> tuple[H
         raise QueryError(f"expected top between 1 and {MAX_TOP}, found {top}")
     if "hardness" not in index.manifest:
         raise IndexFault("expected hardness in this index, found none yet; run sceneminer index optimize")
-    condition = "true" if where is None else parse_where(where).sql
+    condition = "true" if where is None else parse_where(where, added=filter_names(index.store)).sql
     return _by_hardness(index, f"hardness IS NOT NULL AND ({condition})", top=top)
 
 

@@ -119,6 +119,11 @@ class Store:
         with self._table(name) as table:
             yield from table.to_lance().to_batches(columns=columns, batch_size=rows)
 
+    def take(self, name: str, positions: list[int], *, columns: list[str]) -> pa.Table:
+        """Rows by their positions in the order of ``read``, while nobody writes."""
+        with self._table(name) as table:
+            return table.to_lance().take(positions, columns=columns)
+
     def append(self, name: str, rows: pa.Table) -> None:
         """One transaction. Small files are merged as they pile up, a few at a time, in bounded memory."""
         if rows.num_rows == 0:
@@ -143,6 +148,23 @@ class Store:
     def upsert(self, name: str, key: str, rows: pa.Table) -> None:
         with self._table(name) as table:
             table.merge_insert(key).when_matched_update_all().when_not_matched_insert_all().execute(rows)
+
+    # columns
+
+    def columns(self, name: str) -> dict[str, pa.DataType]:
+        with self._table(name) as table:
+            return {field.name: field.type for field in table.schema}
+
+    def add_columns(self, name: str, columns: list[str]) -> None:
+        """Columns of float32, null in every row; one transaction."""
+        if columns:
+            with self._table(name) as table:
+                table.add_columns([pa.field(column, pa.float32()) for column in columns])
+
+    def drop_columns(self, name: str, columns: list[str]) -> None:
+        if columns:
+            with self._table(name) as table:
+                table.drop_columns(columns)
 
     # units
 
@@ -187,6 +209,12 @@ class Store:
     def has_ann(self) -> bool:
         with self._table("clips") as table:
             return any(index.columns == ["embedding"] for index in table.list_indices())
+
+    def refresh_ann(self) -> None:
+        """Let the vector index, if there is one, cover rows that have been written anew."""
+        if self.has_ann():
+            with self._table("clips") as table:
+                table.optimize(cleanup_older_than=timedelta(hours=1))
 
     def _is_narrow(self, where: str | None) -> bool:
         return where is not None and self.rows("clips", where) < EXACT_BELOW_SHARE * self.rows("clips")

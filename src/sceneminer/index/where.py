@@ -4,7 +4,8 @@ No text of the user's reaches the engine: what runs is emitted here from the che
 numbers and strings quoted by us. Names outside the allow-list are refused by name. Comparisons with null never match.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import sqlglot
@@ -86,13 +87,27 @@ class Filter:
     sql: str
 
 
+@dataclass(frozen=True)
+class _At:
+    """Where in the tree we are, and which columns there are beside the fixed ones."""
+
+    added: Mapping[str, str]
+    depth: int = 0
+
+    def deeper(self) -> "_At":
+        return replace(self, depth=self.depth + 1)
+
+
 def column_names() -> tuple[str, ...]:
     """Every name a filter may use."""
     return tuple(_COLUMNS)
 
 
-def parse_where(text: str) -> Filter:
-    """A filter ready to run, or a QueryError that names the column, function or syntax that is not allowed."""
+def parse_where(text: str, *, added: Mapping[str, str] | None = None) -> Filter:
+    """A filter ready to run, or a QueryError that names the column, function or syntax that is not allowed.
+
+    ``added``: columns of numbers of this index's own heads, by each name that a filter may use for them.
+    """
     if len(text) > MAX_LENGTH:
         raise QueryError(f"expected a filter of at most {MAX_LENGTH} characters, found {len(text)}")
     try:
@@ -110,7 +125,7 @@ def parse_where(text: str) -> Filter:
     nodes = sum(1 for _ in condition.walk())
     if nodes > MAX_NODES:
         raise QueryError(f"expected a filter of at most {MAX_NODES} parts, found {nodes}")
-    return Filter(text, _condition(condition, 0))
+    return Filter(text, _condition(condition, _At(added or {})))
 
 
 def quote(value: str) -> str:
@@ -122,47 +137,47 @@ def _present(node: exp.Expr) -> list[str]:
     return [key for key, value in node.args.items() if value not in (None, [], False)]
 
 
-def _condition(node: exp.Expr, depth: int) -> str:
+def _condition(node: exp.Expr, at: _At) -> str:
     _require_known_parts(node)
     if node.args.get("negate"):
         positive = node.copy()
         positive.set("negate", None)
-        return f"(NOT {_condition(positive, depth + 1)})"
-    if depth > MAX_DEPTH:
+        return f"(NOT {_condition(positive, at.deeper())})"
+    if at.depth > MAX_DEPTH:
         raise QueryError(f"expected at most {MAX_DEPTH} nested conditions")
     if isinstance(node, exp.Paren):
-        return _condition(node.this, depth + 1)
+        return _condition(node.this, at.deeper())
     if isinstance(node, exp.And | exp.Or):
         word = "AND" if isinstance(node, exp.And) else "OR"
-        return f"({_condition(node.this, depth + 1)} {word} {_condition(node.expression, depth + 1)})"
+        return f"({_condition(node.this, at.deeper())} {word} {_condition(node.expression, at.deeper())})"
     if isinstance(node, exp.Not):
-        return f"(NOT {_condition(node.this, depth + 1)})"
+        return f"(NOT {_condition(node.this, at.deeper())})"
     if isinstance(node, exp.Is):
-        return _is(node, depth)
+        return _is(node, at)
     for kind, sign in _COMPARISONS.items():
         if type(node) is kind:
-            return _compare(node.this, sign, node.expression, depth)
+            return _compare(node.this, sign, node.expression, at)
     if isinstance(node, exp.Between):
-        low = _compare(node.this, ">=", node.args["low"], depth)
-        return f"({low} AND {_compare(node.this, '<=', node.args['high'], depth)})"
+        low = _compare(node.this, ">=", node.args["low"], at)
+        return f"({low} AND {_compare(node.this, '<=', node.args['high'], at)})"
     if isinstance(node, exp.In) and node.expressions and not node.args.get("query"):
-        options = [_compare(node.this, "=", option, depth) for option in node.expressions]
+        options = [_compare(node.this, "=", option, at) for option in node.expressions]
         return "(" + " OR ".join(options) + ")"
     if isinstance(node, exp.Like):
-        (left, kind), (right, other) = _value(node.this, depth), _value(node.expression, depth)
+        (left, kind), (right, other) = _value(node.this, at), _value(node.expression, at)
         if kind == other == "text" and isinstance(node.expression, exp.Literal):
             return f"({left} LIKE {right})"
         raise QueryError(f"expected like between a text column and a text, found {_said(node)}")
     if isinstance(node, exp.Column | exp.Boolean):
-        sql, kind = _value(node, depth)
+        sql, kind = _value(node, at)
         if kind == "bool":
             return sql
         raise QueryError(f"expected a comparison such as {_said(node)} > 0.5, found {_said(node)} alone")
     raise QueryError(f"expected comparisons joined by and, or, not; found {_name(node)}")
 
 
-def _is(node: exp.Is, depth: int) -> str:
-    sql, kind = _value(node.this, depth)
+def _is(node: exp.Is, at: _At) -> str:
+    sql, kind = _value(node.this, at)
     if isinstance(node.expression, exp.Null):
         return f"({sql} IS NULL)"
     if isinstance(node.expression, exp.Boolean) and kind == "bool":
@@ -170,8 +185,8 @@ def _is(node: exp.Is, depth: int) -> str:
     raise QueryError(f"expected is null or is not null, found {_said(node)}")
 
 
-def _compare(left: exp.Expr, sign: str, right: exp.Expr, depth: int) -> str:
-    (a, kind_a), (b, kind_b) = _value(left, depth + 1), _value(right, depth + 1)
+def _compare(left: exp.Expr, sign: str, right: exp.Expr, at: _At) -> str:
+    (a, kind_a), (b, kind_b) = _value(left, at.deeper()), _value(right, at.deeper())
     if kind_a != kind_b:
         raise QueryError(f"expected the same type on both sides of {sign}, found {_said(left)} and {_said(right)}")
     if kind_a == "bool" and sign not in ("=", "!="):
@@ -185,36 +200,39 @@ def _require_known_parts(node: exp.Expr) -> None:
         raise QueryError(f"expected a plain {_name(node)}, found it with {', '.join(sorted(unknown))}")
 
 
-def _value(node: exp.Expr, depth: int) -> tuple[str, Kind]:
+def _value(node: exp.Expr, at: _At) -> tuple[str, Kind]:
     _require_known_parts(node)
-    if depth > MAX_DEPTH:
+    if at.depth > MAX_DEPTH:
         raise QueryError(f"expected at most {MAX_DEPTH} nested terms")
     if isinstance(node, exp.Paren):
-        return _value(node.this, depth + 1)
+        return _value(node.this, at.deeper())
     if isinstance(node, exp.Column):
-        return _column(node)
+        return _column(node, at)
     if isinstance(node, exp.Literal):
         return (quote(node.this), "text") if node.is_string else (_number(node.this), "number")
     if isinstance(node, exp.Boolean):
         return ("true" if node.this else "false"), "bool"
     if isinstance(node, exp.Neg | exp.Abs):
-        sql, kind = _value(node.this, depth + 1)
+        sql, kind = _value(node.this, at.deeper())
         if kind == "number":
             return (f"(-{sql})" if isinstance(node, exp.Neg) else f"abs({sql})"), "number"
     for operator, sign in _ARITHMETIC.items():
         if type(node) is operator:
-            (a, kind_a), (b, kind_b) = _value(node.this, depth + 1), _value(node.expression, depth + 1)
+            (a, kind_a), (b, kind_b) = _value(node.this, at.deeper()), _value(node.expression, at.deeper())
             if kind_a == kind_b == "number":
                 # Never a division of whole numbers, and nothing, rather than an error or infinity, by zero.
                 return (f"(CAST({a} AS DOUBLE) / nullif({b}, 0))" if sign == "/" else f"({a} {sign} {b})"), "number"
     raise QueryError(f"expected a column, a number or a text, found {_name(node)}")
 
 
-def _column(node: exp.Column) -> tuple[str, Kind]:
+def _column(node: exp.Column, at: _At) -> tuple[str, Kind]:
     parts = [part.name for part in node.parts]
     name = ".".join(parts).lower()
+    if name in at.added and name not in _COLUMNS:
+        return at.added[name], "number"
     if name not in _COLUMNS:
         known = ", ".join(n for n in _COLUMNS if not n.startswith(("tag.", "label_tag.")))
+        known = ", ".join([known, *(n for n in at.added if n.startswith("head_"))])
         raise QueryError(f"unknown column {name!r}; expected one of {known}, tag.NAME or label_tag.NAME")
     return _COLUMNS[name]
 

@@ -17,6 +17,7 @@ from sceneminer.labels.prompts import TAGS
 from sceneminer.mine.stage import ClipSignals, mine_clips
 from sceneminer.mine.tracks import track_signals
 from sceneminer.mine.units import MiningPlan, Unit
+from sceneminer.model.added import added_heads
 from sceneminer.model.forecast_risk import CameraRisk
 from sceneminer.model.scene_model import SceneModel
 
@@ -50,7 +51,8 @@ def mine_unit(
     ``on_clip`` is called for each clip as it is done, quarantined or not. A unit whose tables turn out to be unusable
     gives no rows, and says why.
     """
-    rows = _Rows(unit, plan, stream_fingerprint)
+    added = [column for head in added_heads(model.heads.values()) for column in head.columns]
+    rows = _Rows(unit, plan, stream_fingerprint, added)
     try:
         tracks = track_signals(unit)
     except DataError as error:
@@ -76,8 +78,8 @@ def mine_unit(
 class _Rows:
     """Rows of a unit as its clips come, and what is left out of them."""
 
-    def __init__(self, unit: Unit, plan: MiningPlan, stream_fingerprint: str):
-        self.unit, self.plan, self.fingerprint = unit, plan, stream_fingerprint
+    def __init__(self, unit: Unit, plan: MiningPlan, stream_fingerprint: str, added: list[str]):
+        self.unit, self.plan, self.fingerprint, self.added = unit, plan, stream_fingerprint, added
         self.clips: list[dict[str, Any]] = []
         self.tokens: list[dict[str, Any]] = []
         self.thumbs: list[dict[str, Any]] = []
@@ -129,7 +131,7 @@ class _Rows:
     def done(self, embed_dim: int, *, frames: pa.Table, agents: pa.Table) -> UnitRows:
         self.close_gap()
         tables = {
-            "clips": pa.Table.from_pylist(self.clips, schema=clips_schema(embed_dim)),
+            "clips": pa.Table.from_pylist(self.clips, schema=clips_schema(embed_dim, added=self.added)),
             "tokens": pa.Table.from_pylist(self.tokens, schema=tokens_schema(embed_dim)),
             "frames": frames,
             "agents": agents,
@@ -163,6 +165,7 @@ def _model_columns(found: ClipSignals, stream_fingerprint: str) -> dict[str, Any
         row["stream_fingerprint"] = stream_fingerprint
         row["embedding"] = found.embedding.astype(np.float32)
         row.update({f"tag_{tag}": float(p) for tag, p in zip(TAGS, found.tags, strict=True)})
+        row.update(found.added)
     if found.camera is not None:
         row.update(camera_columns(found.camera, found.clip.start_us))
     return row

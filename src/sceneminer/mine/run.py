@@ -21,7 +21,7 @@ from sceneminer.index.schema import EMPTY_UNITS_SCHEMA, UNIT_TABLES
 from sceneminer.index.store import Store, writer_lock
 from sceneminer.mine.report import MineReport, report_of
 from sceneminer.mine.rows import UnitRows, mine_unit
-from sceneminer.mine.target import log_rows, open_or_create, require_ours
+from sceneminer.mine.target import log_rows, open_or_create, require_ours, with_index_heads
 from sceneminer.mine.units import MiningPlan, Unit, units_of, without_endless
 from sceneminer.model.fingerprint import stream_fingerprint
 from sceneminer.model.scene_model import SceneModel
@@ -69,6 +69,7 @@ def mine(
     fingerprint = stream_fingerprint(scene_model)
     with writer_lock(folder):
         store = open_or_create(folder, scene_model, source, fingerprint, plan)
+        scene_model = with_index_heads(scene_model, store, fingerprint)
         quarantine = Quarantine(folder)
         _name_refused(quarantine, found)
         units = [unit for log in found.logs for unit in units_of(log, plan, stream_fingerprint=fingerprint)]

@@ -4,7 +4,7 @@ Frames are taken in groups; the images of a group go through the tower in batche
 holding its place with zeros, so that neighbours, kills and damage elsewhere cannot change the bits of a row.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,6 +19,7 @@ from sceneminer.data.frame import Frame, iter_frames
 from sceneminer.data.log import Log
 from sceneminer.mine.decode import Decoded, ImageKey, iter_images
 from sceneminer.mine.units import Unit
+from sceneminer.model.added import added_heads
 from sceneminer.model.forecast_risk import BEFORE_S, CLIP_S, CameraRisk, camera_risk
 from sceneminer.model.geometry import ego_motion, sample_points, token_rays
 from sceneminer.model.scene_model import SceneModel
@@ -43,6 +44,8 @@ class ClipSignals:
     camera: CameraRisk | None
     """Physics on the model's forecast; None where it has none, or where nothing metric is known of the log."""
     thumb: UInt8[ndarray, "h w 3"] | None
+    added: Mapping[str, float] = field(default_factory=dict)
+    """By column, of the heads that users added."""
 
     @property
     def cameras(self) -> int:
@@ -209,6 +212,11 @@ def _clip(
         signals["tags"][0].numpy(),
         camera_risk({name: value[0].numpy() for name, value in signals["forecast"].items()}) if metric else None,
         _thumb(seen, window),
+        {
+            c: float(v)
+            for h in added_heads(model.heads.values())
+            for c, v in zip(h.columns, signals[h.name][0], strict=True)
+        },
     )
 
 

@@ -10,13 +10,18 @@ import pyarrow as pa
 from sceneminer.data.log import Log
 from sceneminer.data.options import OpenOptions
 from sceneminer.index.errors import IndexFault
+from sceneminer.index.head_files import FOLDER as HEADS_FOLDER
+from sceneminer.index.head_files import manifest_of
+from sceneminer.index.heads import install_heads, load_heads
 from sceneminer.index.schema import LOGS_SCHEMA
 from sceneminer.index.store import Store
+from sceneminer.index.streams import require_stream
 from sceneminer.mine.units import MiningPlan
+from sceneminer.model.added import AddedHead, added_heads
 from sceneminer.model.fingerprint import head_fingerprint
 from sceneminer.model.scene_model import SceneModel
 
-_OURS = frozenset({".writer.lock", "quarantine.jsonl"})
+_OURS = frozenset({".writer.lock", "quarantine.jsonl", HEADS_FOLDER})
 
 
 def require_ours(folder: Path) -> None:
@@ -32,6 +37,9 @@ def open_or_create(folder: Path, model: SceneModel, source: str, fingerprint: st
     """The index at ``folder``; IndexFault where it was made with another stream or plan."""
     mining = {key: value for key, value in asdict(plan).items() if key != "cameras"}
     if not Store.exists(folder):
+        brought = added_heads(model.heads.values())
+        for head in brought:
+            require_stream(head.stream_fingerprint, fingerprint, f"head {head.user_name} of {source}")
         heads = {name: head_fingerprint(head) for name, head in model.heads.items()}
         described = {
             "source": source,
@@ -40,7 +48,8 @@ def open_or_create(folder: Path, model: SceneModel, source: str, fingerprint: st
             "precision": model.config.numeric_mode,
             "stream_fingerprint": fingerprint,
         }
-        manifest = {"model": described, "mining": mining, "columns": _provenance(heads)}
+        manifest = {"model": described, "mining": mining}
+        manifest |= manifest_of(install_heads(folder, brought), columns=_provenance(heads))
         return Store.create(folder, embed_dim=model.tower.embed_dim, manifest=manifest)
     store = Store.open(folder)
     manifest = store.manifest()
@@ -52,6 +61,12 @@ def open_or_create(folder: Path, model: SceneModel, source: str, fingerprint: st
     if manifest["mining"] != mining:
         raise IndexFault(f"expected the plan this index was made with, {manifest['mining']}; found {mining}")
     return store
+
+
+def with_index_heads(model: SceneModel, store: Store, fingerprint: str) -> SceneModel:
+    """The model with the heads that users added to the index; it is the index that says which, not the checkpoint."""
+    own = [head for head in model.heads.values() if not isinstance(head, AddedHead)]
+    return model.with_heads([*own, *load_heads(store, stream_fingerprint=fingerprint)])
 
 
 def _provenance(heads: dict[str, str]) -> dict[str, str]:

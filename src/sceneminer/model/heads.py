@@ -9,13 +9,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from sceneminer.model.added import build_added
 from sceneminer.model.errors import CheckpointError
 from sceneminer.model.forecast import ForecastHead
-from sceneminer.model.stream import Stream
+from sceneminer.model.stream import HEAD_BUDGET, Stream
 from sceneminer.model.tower import Tower
-
-HEAD_BUDGET = 102_000
-"""Learned parameters a head may have."""
 
 Signal = Tensor | Mapping[str, Tensor]
 """What a head emits: one tensor or several by name, the first dimension always the clip's."""
@@ -179,7 +177,9 @@ def build_head(document: Mapping[str, Any], *, embed_dim: int, token_width: int)
         if not all(isinstance(v, int) and not isinstance(v, bool) and 1 <= v <= 1024 for v in sizes.values()):
             raise CheckpointError(f"expected sizes width, inner and doubt of head forecast, found {sizes}")
         return ForecastHead(token_width=token_width, **sizes)  # type: ignore[arg-type]
-    raise CheckpointError(f"expected heads of kind embed, tags or forecast, found {kind!r}")
+    if kind == "added":
+        return build_added(document, embed_dim=embed_dim, token_width=token_width)
+    raise CheckpointError(f"expected heads of kind embed, tags, forecast or added, found {kind!r}")
 
 
 def _texts(value: object) -> bool:

@@ -1,5 +1,6 @@
 """The scene model: images in, streams and signals out. Frozen, in eval mode, the same bits every time."""
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -86,6 +87,14 @@ class SceneModel(nn.Module):
         if outside:
             raise ValueError(f"expected head {name} to read {' or '.join(STREAM_PARTS)}, found {', '.join(outside)}")
         self.heads[name] = head.requires_grad_(False).eval()
+
+    def with_heads(self, heads: Sequence[nn.Module]) -> "SceneModel":
+        """The same tower and trunk, shared, with these heads instead; the model itself keeps its own."""
+        other = copy.copy(self)
+        other._modules = self._modules | {"heads": nn.ModuleDict()}
+        for head in heads:
+            other.add_head(head)
+        return other
 
     def encode(self, images: UInt8[Tensor, "b 3 h w"]) -> ImageFeatures:
         """Embeddings and patch tokens of images at the tower's ``input_size``, in one pass."""

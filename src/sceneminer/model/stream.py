@@ -7,6 +7,8 @@ from jaxtyping import Bool, Float, Float16
 from torch import Tensor
 
 STREAM_PARTS = ("tokens", "embedding")
+HEAD_BUDGET = 102_000
+"""Learned parameters that a head of the stream may have."""
 
 
 @dataclass(frozen=True, eq=False)
