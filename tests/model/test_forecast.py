@@ -1,4 +1,4 @@
-"""The forecast head, and physics on what it says: against cases with an obvious answer, and the same bits every time."""
+"""The forecast head, and physics on what it says: cases with an obvious answer, and the same bits every time."""
 
 import numpy as np
 import pytest
