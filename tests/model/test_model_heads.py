@@ -82,7 +82,9 @@ def test_a_residual_learns_from_its_zero(make):
 
 @pytest.mark.parametrize(("token_width", "out"), [(256, 20), (256, 512), (256, 768), (256, 1152), (256, 2048)])
 def test_a_head_stays_within_its_budget(token_width, out):
-    assert sum(p.numel() for p in TokenResidual(token_width=token_width, out=out).parameters()) <= HEAD_BUDGET
+    for embed_dim in (0, 512, 1152):
+        residual = TokenResidual(token_width=token_width, out=out, embed_dim=embed_dim)
+        assert sum(p.numel() for p in residual.parameters()) <= HEAD_BUDGET
 
 
 def test_a_clip_without_an_image_has_no_direction():

@@ -40,26 +40,34 @@ class Head(Protocol):
 
 
 class TokenResidual(nn.Module):
-    """Tokens, weighted by one learned query and passed through a bottleneck; exactly zero until trained.
+    """Tokens, weighted by one learned query, and where asked the direction of the mean embedding, through one
+    bottleneck; exactly zero until trained.
 
     Only the last layer starts at zero, so that it alone receives a gradient at the first step and the rest from
     the second on (as ControlNet's zero convolutions, Zhang et al., ICCV 2023).
     """
 
-    def __init__(self, *, token_width: int, out: int):
+    def __init__(self, *, token_width: int, out: int, embed_dim: int = 0):
+        """``embed_dim``: of the mean embedding; 0 where only tokens are read."""
         super().__init__()
-        fixed = 3 * token_width + out
-        rank = max(1, min(64, (HEAD_BUDGET - fixed) // (token_width + out + 1)))
+        fixed, read = 3 * token_width + out, token_width + embed_dim
+        rank = max(1, min(64, (HEAD_BUDGET - fixed) // (read + out + 1)))
         self.norm = nn.LayerNorm(token_width)
         self.query = nn.Parameter(torch.zeros(token_width))
-        self.down, self.up = nn.Linear(token_width, rank), nn.Linear(rank, out)
+        self.down, self.up = nn.Linear(read, rank), nn.Linear(rank, out)
         nn.init.zeros_(self.up.weight)
         nn.init.zeros_(self.up.bias)
 
-    def forward(self, tokens: Float[Tensor, "c q w"]) -> Float[Tensor, "c out"]:
+    def forward(
+        self, tokens: Float[Tensor, "c q w"], embedding: Float[Tensor, "c e"] | None = None
+    ) -> Float[Tensor, "c out"]:
         normed = self.norm(tokens.float())
         weight = (normed @ self.query / normed.shape[-1] ** 0.5).softmax(-1)
         pooled = (weight[:, None] @ normed)[:, 0]
+        if embedding is not None:
+            # Scaled to the size of what a norm leaves, so that both are heard from the first step.
+            mean = functional.normalize(embedding.float(), dim=-1) * embedding.shape[-1] ** 0.5
+            pooled = torch.cat([pooled, mean], -1)
         return self.up(functional.gelu(self.down(pooled)))
 
 
@@ -73,13 +81,13 @@ class EmbedHead(nn.Module):
 
     def __init__(self, *, embed_dim: int, token_width: int):
         super().__init__()
-        self.residual = TokenResidual(token_width=token_width, out=embed_dim)
+        self.residual = TokenResidual(token_width=token_width, embed_dim=embed_dim, out=embed_dim)
 
     def forward(self, stream: Stream) -> Float[Tensor, "c e"]:
         # The residual is cut off where there is no image: it would be scaled up to a unit vector from nothing.
         base = stream.embedding.float()
         there = (base != 0).any(-1, keepdim=True)
-        moved = functional.normalize(base, dim=-1) + self.residual(stream.tokens)
+        moved = functional.normalize(base, dim=-1) + self.residual(stream.tokens, stream.embedding)
         return functional.normalize(moved, dim=-1) * there
 
     def document(self) -> dict[str, Any]:
@@ -119,7 +127,7 @@ class TagsHead(nn.Module):
         self.texts = tuple(
             dict.fromkeys(t for group in (prompts, contrasts) for texts in group.values() for t in texts)
         )
-        self.residual = TokenResidual(token_width=token_width, out=len(self.tags))
+        self.residual = TokenResidual(token_width=token_width, embed_dim=embed_dim, out=len(self.tags))
         self.register_buffer("text", torch.zeros(len(self.texts), embed_dim))
         self.register_buffer("logit_scale", torch.tensor(float(logit_scale)))
         self.register_buffer("prompt_share", self._log_share(prompts), persistent=False)
@@ -136,7 +144,7 @@ class TagsHead(nn.Module):
         similarity = (self.get_buffer("logit_scale") * direction @ self.get_buffer("text").T)[:, None]
         tag = torch.logsumexp(similarity + self.get_buffer("prompt_share"), -1)
         other = torch.logsumexp(similarity + self.get_buffer("contrast_share"), -1)
-        return tag - other + self.residual(stream.tokens)
+        return tag - other + self.residual(stream.tokens, stream.embedding)
 
     def forward(self, stream: Stream) -> Float[Tensor, "c tags"]:
         return self.logits(stream).sigmoid()

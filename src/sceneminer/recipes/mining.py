@@ -89,7 +89,9 @@ class MiningRecipe:
     """Lift, temporal BEV and all that reads them."""
     tokens: StreamPlan = field(default_factory=lambda: StreamPlan(clips=24))
     tokens_loop: Loop = field(
-        default_factory=lambda: Loop(steps=1200, warmup_steps=30, decay_steps=600, rate=1e-3, muon_rate=0.01)
+        default_factory=lambda: Loop(
+            steps=700, warmup_steps=30, decay_steps=450, rate=1e-3, muon_rate=0.01, weight_decay=0.2
+        )
     )
     """Scene tokens and heads, over BEVs that are held: a step costs a quarter."""
     forecast: ForecastPlan = field(default_factory=ForecastPlan)

@@ -48,8 +48,10 @@ class StreamPlan:
     """Clips of earlier steps that texts choose from, too."""
     keep: float = 0.35
     """Share of image tokens that the queries read in a step."""
+    drop: float = 0.2
+    """Share of what a head reads of the tokens that is left out in a step, lest it learns clips by heart."""
     embed_weight: float = 1.0
-    tags_weight: float = 2.0
+    tags_weight: float = 1.5
     cells: int = 240
     """Coarse cells that the tokens are asked about in a step."""
     dense_weight: float = 1.0
@@ -164,6 +166,7 @@ def stream_loss(
         said = {"tokens": training.dense.of_tokens(stream.tokens.float(), cells)} if plan.dense_weight else {}
         if plan.dense_weight and cache is None:
             said["bev"] = training.dense.of_bev(fused)
+    stream = Stream(*(left_out(x, plan.drop, generator) for x in (stream.tokens, stream.embedding)))
     embedded = training.embed(stream)
     embed_loss = _text_loss(training, embedded, list(chosen), bank, rng)
     training.remember(embedded, list(chosen))
@@ -175,6 +178,12 @@ def stream_loss(
         dense, parts = _dense(training, windows, refs, said, cells)
         loss, figures = loss + plan.dense_weight * dense, figures | parts
     return loss, figures
+
+
+def left_out(values: Float16[Tensor, "*b"], share: float, generator: torch.Generator) -> Float16[Tensor, "*b"]:
+    """Some values set to zero and the others scaled up, as dropout has it, by a generator of one's own."""
+    kept = torch.rand(values.shape, generator=generator) >= share
+    return values * kept / (1.0 - share)
 
 
 def tag_truth(windows: Sequence[Window], refs: Sequence[ClipRef]) -> Tensor:
