@@ -36,6 +36,7 @@ def one_agent(*, xy=(20.0, 0.0), velocity=(0.0, 0.0), speed=10.0, exists=1.0, ki
         "agents": agents,
         "kind": np.eye(3)[[kind]],
         "futures": np.tile(straight, (1, FUTURES, 1, 1)) if futures is None else futures,
+        "starts": np.tile(np.asarray(xy, float), (1, FUTURES, 1)),
         "odds": np.full((1, FUTURES), 1 / FUTURES) if odds is None else odds,
         "ego": np.array([speed, 0.0]),
     }
@@ -50,6 +51,7 @@ def test_it_keeps_to_its_budget_and_reads_the_stream_alone():
 def test_before_training_futures_are_constant_velocity_and_hardly_anybody_is_believed_in():
     said = make_head(trained=False)(make_stream())
     assert torch.equal(said["futures"], said["agents"][:, :, None, None, :2].expand_as(said["futures"]))
+    assert torch.equal(said["starts"], said["agents"][:, :, None, :2].expand_as(said["starts"]))
     assert (said["agents"][..., 8] < 0.25).all()
     assert torch.equal(said["ego"], torch.zeros(3, 2))
 

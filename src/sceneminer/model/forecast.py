@@ -24,7 +24,7 @@ AGENTS, FUTURES, STEPS = 16, 6, 8
 STEP_S = 0.5
 KINDS = ("vehicle", "vulnerable", "static")
 CELLS = BevGrid(-20.0, 44.0, -24.0, 24.0, 4.0)
-_PARTS = (("kind", len(KINDS)), ("state", 9), ("futures", FUTURES * STEPS * 2))
+_PARTS = (("kind", len(KINDS)), ("state", 9), ("futures", FUTURES * (STEPS + 1) * 2))
 _BANDS, _READERS = 6, 4
 _SPEED_MPS, _OFFSET_M, _FUTURE_M = 8.0, 3.0, 8.0
 _SIZE_M = (3.5, 1.6)
@@ -40,6 +40,7 @@ class ForecastHead(nn.Module):
     The signal is a mapping of tensors, agents in the order of belief:
     ``agents`` [c a 9]: x, y (m), yaw (rad), vx, vy (m/s), yaw rate (rad/s), length, width (m), existence (0 to 1);
     ``kind`` [c a 3]: probabilities of ``KINDS``; ``futures`` [c a k 8 2]: x, y every 0.5 s up to 4 s;
+    ``starts`` [c a k 2]: where each of them takes the agent to be now, since its place is not known exactly;
     ``odds`` [c a k]: their probabilities; ``ego`` [c 2]: ego's speed (m/s) and yaw rate (rad/s).
     """
 
@@ -68,14 +69,15 @@ class ForecastHead(nn.Module):
 
     def cells(self, stream: Stream) -> dict[str, Tensor]:
         """What every cell says, before one is chosen: ``belief`` logits [c n 1+k] (the first: nobody), ``kind`` logits
-        [c n 3], ``state`` [c n 8] as in ``agents``, ``futures`` [c n k 8 2], and ``ego`` [c 2]."""
+        [c n 3], ``state`` [c n 8] as in ``agents``, ``futures`` [c n k 9 2] from now on, and ``ego`` [c 2]."""
         tokens = self.norm(stream.tokens.float())
         read = self._read(tokens)
         raw = dict(zip([n for n, _ in _PARTS], self.say(read).split([s for _, s in _PARTS], -1), strict=True))
         state = self._state(raw["state"])
-        ahead_s = STEP_S * torch.arange(1, STEPS + 1, device=tokens.device)
+        ahead_s = STEP_S * torch.arange(STEPS + 1, device=tokens.device)
         straight = state[..., None, :2] + state[..., None, 3:5] * ahead_s[:, None]
-        strayed = raw["futures"].unflatten(-1, (FUTURES, STEPS, 2)) * _FUTURE_M * (ahead_s / ahead_s[-1])[:, None]
+        reach_m = _OFFSET_M + (_FUTURE_M - _OFFSET_M) * ahead_s / ahead_s[-1]
+        strayed = raw["futures"].unflatten(-1, (FUTURES, STEPS + 1, 2)) * reach_m[:, None]
         nobody = torch.zeros(1 + FUTURES, device=tokens.device)
         nobody[0] = _NOBODY
         weight = (tokens @ self.ego_weight / tokens.shape[-1] ** 0.5).softmax(-1)
@@ -100,7 +102,8 @@ class ForecastHead(nn.Module):
         return {
             "agents": agents,
             "kind": kind,
-            "futures": said["futures"][rows, chosen],
+            "futures": said["futures"][rows, chosen][..., 1:, :],
+            "starts": said["futures"][rows, chosen][..., 0, :],
             "odds": odds[rows, chosen],
             "ego": said["ego"],
         }

@@ -131,12 +131,12 @@ def forecast_frames(
 def trajectories(
     forecast: Mapping[str, Float[ndarray, "..."]], rows: ndarray, *, before_s: float = BEFORE_S
 ) -> Float[ndarray, "a k t 2"]:
-    """Where some agents are over the whole span: straight back from now, and along each future."""
+    """Where some agents are over the whole span: straight back from each future's start, and along it."""
     times = _times(before_s)
     agents, futures = forecast["agents"][rows].astype(np.float64), forecast["futures"][rows].astype(np.float64)
-    now, velocity = agents[:, None, None, :2], agents[:, None, None, 3:5]
+    now, velocity = forecast["starts"][rows].astype(np.float64)[:, :, None], agents[:, None, None, 3:5]
     back = now + velocity * np.minimum(times, 0.0)[:, None]
-    knots = np.concatenate([np.broadcast_to(now, (*futures.shape[:2], 1, 2)), futures], 2)
+    knots = np.concatenate([now, futures], 2)
     place = np.clip(times / STEP_S, 0.0, knots.shape[2] - 1.0)
     low = np.minimum(place.astype(np.int64), knots.shape[2] - 2)
     share = (place - low)[:, None]

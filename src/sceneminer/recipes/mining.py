@@ -44,7 +44,7 @@ from sceneminer.recipes.mining_forecast import (
     risk_truth,
 )
 from sceneminer.recipes.mining_set import agents_of, clips_of_windows
-from sceneminer.recipes.mining_stream import StreamPlan, StreamTraining, TrunkCache, stream_loss
+from sceneminer.recipes.mining_stream import StreamPlan, StreamTraining, TrunkCache, left_out, stream_loss
 from sceneminer.recipes.mining_streams import read_streams
 from sceneminer.recipes.mining_text import make_bank
 from sceneminer.train.loop import Loop, make_optimisers, run_loop
@@ -96,7 +96,7 @@ class MiningRecipe:
     """Scene tokens and heads, over BEVs that are held: a step costs a quarter."""
     forecast: ForecastPlan = field(default_factory=ForecastPlan)
     paths_loop: Loop = field(
-        default_factory=lambda: Loop(steps=1200, warmup_steps=30, decay_steps=600, rate=2e-3, weight_decay=0.02)
+        default_factory=lambda: Loop(steps=300, warmup_steps=20, decay_steps=200, rate=2e-3, weight_decay=0.1)
     )
     belief_loop: Loop = field(
         default_factory=lambda: Loop(steps=400, warmup_steps=20, decay_steps=200, rate=1e-3, weight_decay=0.02)
@@ -218,7 +218,10 @@ def train_forecast(
 
     def paths_at(step: int) -> tuple[Tensor, dict[str, float]]:
         rows = rows_at(step, 3, len(clips))
-        return forecast_loss(head, take(stream, rows), truth[rows], plan)
+        generator = torch.Generator().manual_seed(1_000_003 * recipe.seed + step)
+        some = take(stream, rows)
+        seen = Stream(left_out(some.tokens, plan.drop, generator), some.embedding)
+        return forecast_loss(head, seen, truth[rows], plan)
 
     done = run_loop(head, paths_at, recipe.paths_loop, out / "paths", describe=describe, stop_at=stop_at, say=_say)
     if done < recipe.paths_loop.steps:

@@ -29,6 +29,8 @@ class ForecastPlan:
     """What a step of stage 2 draws, and what its losses weigh."""
 
     clips: int = 64
+    drop: float = 0.2
+    """Share of the tokens' values that is left out in a step, lest clips are learned by heart."""
     positive: float = 3.0
     """What a cell with an agent weighs against one without, in the belief."""
     risky: float = 4.0
@@ -47,7 +49,8 @@ class CellTruth:
 
     agent: Int[Tensor, "c n"]
     state: Float[Tensor, "c n 8"]
-    future: Float[Tensor, "c n 8 2"]
+    future: Float[Tensor, "c n 9 2"]
+    """From now on."""
     kind: Int[Tensor, "c n"]
     risk: Float[Tensor, "c n"]
     ego: Float[Tensor, "c 2"]
@@ -71,9 +74,9 @@ def cell_truth(agents: Agents, ego: Float[Tensor, "c 2"]) -> CellTruth:
             if inside[clip, k]:
                 found[clip, flat[clip, k]] = k
     pick, at = found.clamp(min=0), torch.arange(c)[:, None]
-    return CellTruth(
-        found, agents.state[at, pick], agents.future[at, pick], agents.kind[at, pick], agents.risk[at, pick], ego
-    )
+    state = agents.state[at, pick]
+    future = torch.cat([state[..., None, :2], agents.future[at, pick]], -2)
+    return CellTruth(found, state, future, agents.kind[at, pick], agents.risk[at, pick], ego)
 
 
 def ego_truth(windows: Sequence[Window], clips: Sequence[ClipRef]) -> Float[Tensor, "c 2"]:
@@ -111,7 +114,7 @@ def forecast_loss(
 
 
 def _futures(
-    futures: Float[Tensor, "c n k 8 2"], truth: Float[Tensor, "c n 8 2"], there: Bool[Tensor, "c n"]
+    futures: Float[Tensor, "c n k 9 2"], truth: Float[Tensor, "c n 9 2"], there: Bool[Tensor, "c n"]
 ) -> tuple[Float[Tensor, "c n k"], Int[Tensor, "c n"]]:
     """A robust error of each future, over what is known of the truth, and the nearest one."""
     known = torch.isfinite(truth).all(-1) & there[..., None]
@@ -159,7 +162,8 @@ def physics_of(head: ForecastHead, stream: Stream, *, agents: int, say: Callable
         forecast = {
             "agents": torch.cat([said["state"], exists[:, None]], -1)[chosen],
             "kind": said["kind"].softmax(-1)[chosen],
-            "futures": said["futures"][chosen],
+            "futures": said["futures"][chosen][..., 1:, :],
+            "starts": said["futures"][chosen][..., 0, :],
             "ego": said["ego"],
         }
         risks.append(clip_risks({name: value.double().numpy() for name, value in forecast.items()}))
