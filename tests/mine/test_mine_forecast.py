@@ -1,4 +1,4 @@
-"""Risk from the cameras alone: physics on the forecast of a head, beside the risk of tracks, and null where it must be."""
+"""Risk from the cameras alone: physics on a head's forecast, beside the risk of tracks, and null where it must be."""
 
 import numpy as np
 import pytest

@@ -22,6 +22,7 @@ from sceneminer.mine.units import Unit
 from sceneminer.model.added import added_heads
 from sceneminer.model.forecast_risk import BEFORE_S, CLIP_S, CameraRisk, camera_risk
 from sceneminer.model.geometry import ego_motion, sample_points, token_rays
+from sceneminer.model.heads import Signal
 from sceneminer.model.scene_model import SceneModel
 from sceneminer.model.stream import Stream
 
@@ -208,16 +209,27 @@ def _clip(
         listed,
         masked,
         stream,
-        signals["embedding"][0].numpy(),
-        signals["tags"][0].numpy(),
-        camera_risk({name: value[0].numpy() for name, value in signals["forecast"].items()}) if metric else None,
+        _only(signals["embedding"]),
+        _only(signals["tags"]),
+        _camera(signals["forecast"]) if metric else None,
         _thumb(seen, window),
         {
             c: float(v)
             for h in added_heads(model.heads.values())
-            for c, v in zip(h.columns, signals[h.name][0], strict=True)
+            for c, v in zip(h.columns, _only(signals[h.name]), strict=True)
         },
     )
+
+
+def _only(signal: Signal) -> ndarray:
+    """A signal of one tensor, of the only clip."""
+    assert isinstance(signal, Tensor), "embedding, tags and added heads emit one tensor"
+    return signal[0].numpy()
+
+
+def _camera(signal: Signal) -> CameraRisk:
+    assert isinstance(signal, Mapping), "the forecast head emits several tensors"
+    return camera_risk({name: value[0].numpy() for name, value in signal.items()})
 
 
 @torch.no_grad()

@@ -104,11 +104,11 @@ def forecast_frames(
     paths = trajectories(forecast, rows, before_s=before_s)
     a, k, t = paths.shape[:3]
     xy = paths.reshape(a * k, t, 2)
-    velocity = np.gradient(xy, RATE_S, axis=1)
+    velocity = np.asarray(np.gradient(xy, RATE_S, axis=1))
     present = np.repeat(forecast["agents"][rows], k, 0)
     moving = np.hypot(*np.moveaxis(velocity, -1, 0)) > _TURNS_FROM_MPS
     yaw = np.where(moving, np.arctan2(velocity[..., 1], velocity[..., 0]), present[:, 2, None])
-    kinds = [_CATEGORY[KINDS[int(i)]] for i in np.argmax(forecast["kind"][rows], 1)]
+    kinds: list[Category] = [_CATEGORY[KINDS[int(i)]] for i in np.argmax(forecast["kind"][rows], 1)]
     full = np.ones((1, t))
     agents = AgentStates(
         track_ids=tuple(f"{row}/{j}" for row in rows for j in range(k)),
@@ -120,7 +120,7 @@ def forecast_frames(
         yaw_rad=yaw,
         vx_mps=velocity[..., 0],
         vy_mps=velocity[..., 1],
-        yaw_rate_rps=np.gradient(np.unwrap(yaw, axis=1), RATE_S, axis=1),
+        yaw_rate_rps=np.asarray(np.gradient(np.unwrap(yaw, axis=1), RATE_S, axis=1)),
         length_m=present[:, 6, None] * full,
         width_m=present[:, 7, None] * full,
         present=np.ones(xy.shape[:2], bool),

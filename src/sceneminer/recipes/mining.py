@@ -171,7 +171,7 @@ def train_stream(
     def run(plan: StreamPlan, loop: Loop, folder: Path, *, held: bool) -> bool:
         training = StreamTraining(model, plan, seed=recipe.seed)
         if held:
-            training.lift.requires_grad_(False), training.temporal.requires_grad_(False)
+            training.hold_trunk()
             training.dense.load_state_dict(load_part(out / "trunk", "dense."))
         cache = TrunkCache(training, windows) if held and steps_done(folder) < loop.steps else None
 
@@ -193,7 +193,7 @@ def train_stream(
 def load_stream(recipe: MiningRecipe, model: SceneModel, out: Path) -> None:
     """Fill the model with what stage 1 has saved in ``out``; DataError where it has not begun its second part."""
     training = StreamTraining(model, recipe.tokens, seed=recipe.seed)
-    training.lift.requires_grad_(False), training.temporal.requires_grad_(False)
+    training.hold_trunk()
     if not load_state(out / "tokens", training, make_optimisers(training, recipe.tokens_loop)):
         raise DataError(f"expected a trained stream in {out}, found none")
     model.requires_grad_(False).eval()

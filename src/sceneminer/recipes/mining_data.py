@@ -228,7 +228,7 @@ def agent_states(
 ) -> AgentStates:
     """The agents of a window as the labels know them."""
     columns = dict(zip(STATE_NAMES, np.moveaxis(states.astype(np.float64), -1, 0), strict=True))
-    present = np.isfinite(states).all(-1)
+    present = np.asarray(np.isfinite(states).all(-1))
     return AgentStates(
         tuple(track_ids), tuple(categories), times_us, **columns, z_m=np.zeros(states.shape[:2]), present=present
     )

@@ -122,7 +122,8 @@ def window_views(window: Window, config: ModelConfig) -> Views:
         seen = {}
         for v in range(poses.shape[1]):
             k, (width, height) = intrinsics[t, v], size[t, v]
-            lens = Camera(int(width), int(height), *(float(x) for x in (k[0, 0], k[1, 1], k[0, 2], k[1, 2])))
+            fx, fy, cx, cy = float(k[0, 0]), float(k[1, 1]), float(k[0, 2]), float(k[1, 2])
+            lens = Camera(int(width), int(height), fx, fy, cx, cy)
             sensor = Sensor(f"camera {v}", "camera", invert(poses[t, v]), lens)
             seen[sensor.name] = Measurement(sensor, 0, 0, eye, True)
         frame = Frame("", 0, eye, seen)

@@ -106,6 +106,11 @@ class StreamTraining(nn.Module):
         )
         return round_stream(tokens, mean_embedding(batch.embeddings, valid))
 
+    def hold_trunk(self) -> None:
+        """Lift and temporal BEV learn no more."""
+        self.lift.requires_grad_(False)
+        self.temporal.requires_grad_(False)
+
     def remember(self, clips: Float[Tensor, "c e"], which: Sequence[int]) -> None:
         """Keep clips for later steps' texts to choose from."""
         size = len(self.get_buffer("memory"))
