@@ -8,8 +8,7 @@ from PIL import Image
 
 from sceneminer.data.errors import DataError, MediaError
 from sceneminer.evals.real_queries import QUERIES, encode_files, precision_at, read_judgements, truth_of_queries
-from sceneminer.model.tower import load_tower
-from sceneminer.model.zoo import TINY, resolve_model
+from sceneminer.model.zoo import TINY, load_model_tower
 
 JUDGEMENTS = Path(__file__).parents[2] / "docs" / "results" / "real_queries.csv"
 
@@ -40,7 +39,7 @@ def test_a_bad_judgement_is_named(tmp_path, row):
 def test_files_are_encoded_in_order_and_missing_ones_are_named(tmp_path):
     for name, level in (("dark.png", 10), ("light.png", 230)):
         Image.fromarray(np.full((90, 160, 3), level, np.uint8)).save(tmp_path / name)
-    tower = load_tower(resolve_model(TINY))
+    tower = load_model_tower(TINY)
     one, two = (
         encode_files(tower, tmp_path, names) for names in (["dark.png", "light.png"], ["light.png", "dark.png"])
     )

@@ -6,8 +6,10 @@ import torch
 from make_mined_log import make_log, times_us
 from nuscenes_tree import make_nuscenes_tree
 
+from sceneminer.evals.camera_risk_report import report
 from sceneminer.export.card import read_cards
 from sceneminer.export.words import camera_words
+from sceneminer.index.errors import IndexFault
 from sceneminer.index.search import open_index, search
 from sceneminer.mine.rows import camera_columns
 from sceneminer.mine.run import mine
@@ -83,3 +85,17 @@ def test_without_poses_or_a_rig_it_is_null_not_zero(tmp_path, seer):
     found = rows(open_index(tmp_path / "index"))
     assert all(row["stream_fingerprint"] is not None for row in found)
     assert {row["risk_camera"] for row in found} == {row["ambiguity"] for row in found} == {None}
+
+
+def test_both_risks_of_a_log_are_laid_side_by_side(tmp_path, seer):
+    mine(make_nuscenes_tree(tmp_path / "root"), tmp_path / "index", model=seer)
+    page = report(tmp_path / "index")
+    assert "| s | ego m/s | risk from tracks | why | from cameras | why |" in page
+    assert "Spearman of the cameras'" in page
+    assert page.count("## ") == 3
+
+
+def test_without_both_risks_there_is_nothing_to_lay(tmp_path, model):
+    mine(make_nuscenes_tree(tmp_path / "root"), tmp_path / "index", model=model)
+    with pytest.raises(IndexFault, match="risk from tracks and from cameras"):
+        report(tmp_path / "index")

@@ -110,7 +110,10 @@ REFUSALS = {
     "later version": (lambda f: edit(f, lambda d: d.update(version=2)), "expected version 1 .*found 2"),
     "no heads": (lambda f: edit(f, lambda d: d.pop("heads")), "expected heads as list .*found nothing"),
     "heads of another type": (lambda f: edit(f, lambda d: d.update(heads={})), "expected heads as list .*found dict"),
-    "unknown head": (lambda f: edit(f, lambda d: d["heads"][0].update(kind="mind")), "embed or tags, found 'mind'"),
+    "unknown head": (
+        lambda f: edit(f, lambda d: d["heads"][0].update(kind="mind")),
+        "embed, tags, forecast or added, found 'mind'",
+    ),
     "no prompts": (lambda f: edit(f, lambda d: d["heads"][1].pop("prompts")), "list prompts for each tag"),
     "field missing": (lambda f: edit(f, lambda d: d["model"].pop("seed")), "unknown or missing: seed"),
     "field unknown": (lambda f: edit(f, lambda d: d["model"].update(depth=1)), "unknown or missing: depth"),
