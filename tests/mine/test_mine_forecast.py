@@ -92,7 +92,7 @@ def test_both_risks_of_a_log_are_laid_side_by_side(tmp_path, seer):
     page = report(tmp_path / "index")
     assert "| s | ego m/s | risk from tracks | why | from cameras | why |" in page
     assert "Spearman of the cameras'" in page
-    assert page.count("## ") == 3
+    assert page.startswith("## scene-0001"), "the other scene has no tracks within its images' span"
 
 
 def test_without_both_risks_there_is_nothing_to_lay(tmp_path, model):
