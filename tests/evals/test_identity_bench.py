@@ -36,8 +36,14 @@ def make_data(seed: int):
     return make_toy_data(seed, train=40, val=24)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Bits of training may depend on it, and other tests of this process set it as they need."""
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="module")
-def results():
+def results(one_thread):
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -67,11 +67,13 @@ class ForecastHead(nn.Module):
         self.register_buffer("centers", centers, persistent=False)
         self.register_buffer("places", fourier((centers / extent).clamp(-1, 1), _BANDS), persistent=False)
 
-    def cells(self, stream: Stream) -> dict[str, Tensor]:
+    def cells(self, stream: Stream, beside: Float[Tensor, "c n h"] | None = None) -> dict[str, Tensor]:
         """What every cell says, before one is chosen: ``belief`` logits [c n 1+k] (the first: nobody), ``kind`` logits
-        [c n 3], ``state`` [c n 8] as in ``agents``, ``futures`` [c n k 9 2] from now on, and ``ego`` [c 2]."""
+        [c n 3], ``state`` [c n 8] as in ``agents``, ``futures`` [c n k 9 2] from now on, and ``ego`` [c 2].
+
+        ``beside`` is added to what each cell asks with; only an experiment does that (``recipes.mining_bev_head``)."""
         tokens = self.norm(stream.tokens.float())
-        read = self._read(tokens)
+        read = self._read(tokens, beside)
         raw = dict(zip([n for n, _ in _PARTS], self.say(read).split([s for _, s in _PARTS], -1), strict=True))
         state = self._state(raw["state"])
         ahead_s = STEP_S * torch.arange(STEPS + 1, device=tokens.device)
@@ -111,13 +113,15 @@ class ForecastHead(nn.Module):
     def document(self) -> dict[str, Any]:
         return {"kind": "forecast", "width": self.width, "inner": self.inner, "doubt": self.doubt}
 
-    def _read(self, tokens: Float[Tensor, "c q w"]) -> Float[Tensor, "c n h"]:
+    def _read(self, tokens: Float[Tensor, "c q w"], beside: Tensor | None) -> Float[Tensor, "c n h"]:
         """Each cell's answer: one cross-attention over the tokens and a perceptron."""
 
         def split(x: Tensor) -> Tensor:
             return x.unflatten(-1, (_READERS, -1)).transpose(1, 2)
 
         asked = self.ask(self.get_buffer("places")).expand(len(tokens), -1, -1)
+        if beside is not None:
+            asked = asked + beside
         key, value = self.key_value(tokens).chunk(2, -1)
         seen = functional.scaled_dot_product_attention(split(self.query(asked)), split(key), split(value))
         read = asked + self.out(seen.transpose(1, 2).flatten(2))

@@ -91,10 +91,15 @@ def risk_truth(windows: Sequence[Window], clips: Sequence[ClipRef]) -> Float[Ten
 
 
 def forecast_loss(
-    head: ForecastHead, stream: Stream, truth: CellTruth, plan: ForecastPlan
+    head: ForecastHead,
+    stream: Stream,
+    truth: CellTruth,
+    plan: ForecastPlan,
+    *,
+    beside: Float[Tensor, "c n h"] | None = None,
 ) -> tuple[Tensor, dict[str, float]]:
     """The loss of the first phase and its parts."""
-    said = head.cells(stream)
+    said = head.cells(stream, beside)
     there = truth.agent >= 0
     weight = (1.0 + plan.risky * truth.risk.nan_to_num()) * there
     error, nearest = _futures(said["futures"], truth.future, there)
