@@ -35,7 +35,7 @@ from sceneminer.geometry.grid import BevGrid
 from sceneminer.labels.ego import EgoStates, ego_states
 from sceneminer.labels.maps import rasterise
 from sceneminer.labels.prompts import TAGS
-from sceneminer.labels.risk import RiskFrames, clip_risk, measure
+from sceneminer.labels.risk import clip_risk, measure
 from sceneminer.labels.tags import label_tags
 
 CAMERAS = tuple(channel for channel in CHANNELS if channel.startswith("CAM_"))
@@ -134,16 +134,11 @@ def record_window(
     start = choose_start(drive, starts, tags, plan, rng)
     times = start + np.arange((plan.window_us + FUTURE_US) // STATE_US + 1, dtype=np.int64) * STATE_US
     agents, ego = states_at(log.store.read_tracks(), times), ego_states(log, times)
-    risk = measure(agents, ego)
-    kept = np.flatnonzero(agents.present.any(1))
     frame_times = start + np.arange(plan.frames, dtype=np.int64) * FRAME_US
     clip_starts = [int(t) for t in frame_times if t + CLIP_US <= start + plan.window_us]
     poses = log.poses_at(frame_times)[0]
-    tensors = {
-        "agents": np.stack([getattr(agents, name)[kept] for name in STATE_NAMES], -1).astype(np.float32),
-        "ego": np.stack([getattr(ego, name) for name in EGO_NAMES], -1),
-        "agent_risk": risk.risk[kept].astype(np.float32),
-        "frame_risk": risk.frame_risk.astype(np.float32),
+    tensors, known = motion_truth(agents, ego, clip_starts)
+    tensors |= {
         "world_from_ego": poses,
         "drivable": np.stack([rasterise(hdmap, DRIVABLE_GRID, pose, ("drivable",))[0] for pose in poses]),
         "tags": np.array([tags[t] for t in clip_starts], np.int8),
@@ -155,11 +150,9 @@ def record_window(
         "frame_times_us": frame_times.tolist(),
         "clip_starts_us": clip_starts,
         "description": log.description,
-        "track_ids": [agents.track_ids[k] for k in kept],
-        "categories": [agents.categories[k] for k in kept],
         "facts": [asdict(clip_facts(drive, t / 1e6, (t + CLIP_US) / 1e6)) for t in clip_starts],
-        "risk": [clip_risk_of(risk, t) for t in clip_starts],
         "events": [asdict(event) for event in drive.events],
+        **known,
     }
     return tensors, truth
 
@@ -218,9 +211,23 @@ def _clip_starts(starts: Sequence[int], plan: WindowPlan) -> list[int]:
     return sorted({start + offset for start in starts for offset in within})
 
 
-def clip_risk_of(risk: RiskFrames, start_us: int) -> dict[str, Any]:
-    """The risk of the clip that begins there and what is behind it, as JSON."""
-    return asdict(clip_risk(risk, start_us, start_us + CLIP_US))
+def motion_truth(
+    agents: AgentStates, ego: EgoStates, clip_starts_us: Sequence[int]
+) -> tuple[dict[str, ndarray], dict[str, Any]]:
+    """States and risk of everybody who is ever there, as tensors, and who they are and each clip's risk, as JSON."""
+    risk, kept = measure(agents, ego), np.flatnonzero(agents.present.any(1))
+    tensors = {
+        "agents": np.stack([getattr(agents, name)[kept] for name in STATE_NAMES], -1).astype(np.float32),
+        "ego": np.stack([getattr(ego, name) for name in EGO_NAMES], -1),
+        "agent_risk": risk.risk[kept].astype(np.float32),
+        "frame_risk": risk.frame_risk.astype(np.float32),
+    }
+    known = {
+        "track_ids": [agents.track_ids[k] for k in kept],
+        "categories": [agents.categories[k] for k in kept],
+        "risk": [asdict(clip_risk(risk, start, start + CLIP_US)) for start in clip_starts_us],
+    }
+    return tensors, known
 
 
 def agent_states(

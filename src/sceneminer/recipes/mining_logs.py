@@ -21,17 +21,14 @@ from sceneminer.data.track import states_at
 from sceneminer.geometry.pose import invert
 from sceneminer.labels.ego import ego_states
 from sceneminer.labels.maps import rasterise
-from sceneminer.labels.risk import measure
 from sceneminer.model.tower import Tower
 from sceneminer.recipes.mining_data import (
     CLIP_US,
     DRIVABLE_GRID,
-    EGO_NAMES,
     FRAME_US,
     FUTURE_US,
-    STATE_NAMES,
     STATE_US,
-    clip_risk_of,
+    motion_truth,
     save_window,
     tags_at,
 )
@@ -103,17 +100,12 @@ def _write(log: Log, start_us: int, path: Path, tower: Tower, hdmap: HdMap | Non
     times = start_us + np.arange((WINDOW_FRAMES * FRAME_US + FUTURE_US) // STATE_US + 1, dtype=np.int64) * STATE_US
     frame_times = start_us + np.arange(WINDOW_FRAMES, dtype=np.int64) * FRAME_US
     agents, ego = states_at(log.store.read_tracks(), times), ego_states(log, times)
-    risk = measure(agents, ego)
-    kept = np.flatnonzero(agents.present.any(1))
     starts = [int(t) for t in frame_times if t + CLIP_US <= start_us + WINDOW_FRAMES * FRAME_US]
     tags, poses = tags_at(log, starts), log.poses_at(frame_times)[0]
     frames = list(iter_frames(log, frame_times, sensors=log.cameras(), tolerance_us=_TOLERANCE_US))
-    tensors = {
+    tensors, known = motion_truth(agents, ego, starts)
+    tensors |= {
         "images": _images(log, frames, tower),
-        "agents": np.stack([getattr(agents, name)[kept] for name in STATE_NAMES], -1).astype(np.float32),
-        "ego": np.stack([getattr(ego, name) for name in EGO_NAMES], -1),
-        "agent_risk": risk.risk[kept].astype(np.float32),
-        "frame_risk": risk.frame_risk.astype(np.float32),
         "world_from_ego": poses,
         "drivable": np.stack([_drivable(hdmap, pose) for pose in poses]),
         "tags": np.array([tags[t] for t in starts], np.int8),
@@ -126,10 +118,8 @@ def _write(log: Log, start_us: int, path: Path, tower: Tower, hdmap: HdMap | Non
         "frame_times_us": frame_times.tolist(),
         "clip_starts_us": starts,
         "description": log.description,
-        "track_ids": [agents.track_ids[k] for k in kept],
-        "categories": [agents.categories[k] for k in kept],
-        "risk": [clip_risk_of(risk, t) for t in starts],
         "events": [],
+        **known,
     }
     save_window(path, tensors, truth)
 
