@@ -40,6 +40,7 @@ from sceneminer.model.heads import TagsHead
 from sceneminer.model.scene_model import SceneModel
 from sceneminer.model.stream import Stream, mean_embedding, round_stream
 from sceneminer.model.tower import Tower
+from sceneminer.model.zoo import load_model_tower
 from sceneminer.recipes.tiny_data import Moment, ShardPlan, read_shard, write_shards
 from sceneminer.recipes.tiny_union import clip_truth, union_scene
 
@@ -250,7 +251,8 @@ def main() -> None:
     parser.add_argument("--split", choices=tuple(TEST_TOWNS), action="append", help="by default test and far")
     parser.add_argument("--workers", type=int, default=2)
     args = parser.parse_args()
-    model = SceneModel.from_pretrained(args.model)
+    # An untrained trunk around the tower, whatever trained one the folder may hold: that is what zero-shot means.
+    model = SceneModel(load_model_tower(args.model))
     for split in args.split or ("test", "far"):
         plan = ShardPlan(split, times_s=TEST_TIMES_S)
         for path in write_shards(args.data, plan, range(TEST_TOWNS[split]), workers=args.workers):

@@ -62,14 +62,17 @@ def features_path(window: Path, key: str) -> Path:
 
 
 def encode_window(window: Path, tower: Tower, key: str) -> Path:
-    """Run a window's images through the tower, as mining would: through JPEG, in batches of a fixed shape."""
+    """Run a window's images through the tower, as mining would: as JPEG leaves them, in batches of a fixed shape."""
     path = features_path(window, key)
     if path.exists():
         return path
     with safe_open(window, framework="np") as file:
-        images = file.get_tensor("images")
+        images, recorded = file.get_tensor("images"), "intrinsics" in file.keys()  # noqa: SIM118
     t, v = images.shape[:2]
-    flat = np.stack([through_jpeg(image) for image in images.reshape(-1, *images.shape[2:])])
+    flat = images.reshape(-1, *images.shape[2:])
+    if not recorded:
+        # Rendered pictures have not been through a file yet; recorded ones have.
+        flat = np.stack([through_jpeg(image) for image in flat])
     parts = [_encode(tower, flat[i : i + BATCH]) for i in range(0, len(flat), BATCH)]
     embeddings, patches = (torch.cat([part[k] for part in parts]).unflatten(0, (t, v)) for k in (0, 1))
     path.parent.mkdir(parents=True, exist_ok=True)
