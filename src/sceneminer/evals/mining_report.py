@@ -1,6 +1,6 @@
 """Every figure of ``mining`` on held-out towns against its baselines, as JSON and as a page.
 
-Command: ``python -m sceneminer.evals.mining_report RUN... --data runs/mining/data --split test --split far
+Command: ``python -m sceneminer.evals.mining_report RUN... --data runs/mining --split test --split far
 --out docs/results/mining.md``; a RUN is the checkpoint folder of one seed. Baselines are trained on train and chosen
 on val, so that both must be there with features of the checkpoints' tower.
 """
@@ -34,9 +34,8 @@ from sceneminer.evals.mining_queries import Queries, make_queries
 from sceneminer.evals.mining_set import EvalSet, make_set
 from sceneminer.model.fingerprint import stream_fingerprint
 from sceneminer.model.scene_model import SceneModel
-from sceneminer.recipes.mining import MiningRecipe, base
-from sceneminer.recipes.mining_data import window_path
-from sceneminer.recipes.mining_features import Window, read_window, tower_key
+from sceneminer.recipes.mining import base, windows_of
+from sceneminer.recipes.mining_features import Window, tower_key
 from sceneminer.recipes.mining_set import clips_of_windows
 from sceneminer.recipes.mining_streams import read_streams
 from sceneminer.recipes.mining_text import CaptionBank, make_bank
@@ -163,23 +162,24 @@ def write_report(
     runs: Sequence[Path], data: Path, splits: Sequence[str], *, command: str, resamples: int = RESAMPLES
 ) -> tuple[str, dict[str, object]]:
     """The page and the same as JSON values; DataError or CheckpointError where something is not there."""
-    models = [SceneModel.from_pretrained(run) for run in runs]
+    recipe = base()
+    # Features were made once, in the recipe's numeric mode of the tower.
+    models = [SceneModel.from_pretrained(run, numeric_mode=recipe.tower_mode) for run in runs]
     keys = sorted({tower_key(model.tower) for model in models})
     if len(keys) != 1:
         raise DataError(f"expected checkpoints around one tower, found {len(keys)}: {', '.join(keys)}")
     tower = models[0].tower
     zero_shot = SceneModel(tower, replace(models[0].config))
-    recipe = base()
-    windows = read_windows(recipe, data, "train", keys[0])
+    windows = windows_of(recipe, data, "train", keys[0])
     train, clips = baselines.make_train_set(windows), clips_of_windows(windows)
     bank = make_bank(windows, clips, tower, each=recipe.captions, grammar="train", seed=recipe.seed)
-    val = read_split("val", read_windows(recipe, data, "val", keys[0]), models, zero_shot)
+    val = read_split("val", windows_of(recipe, data, "val", keys[0]), models, zero_shot)
     risky = all(p.risk is not None for p in val.ours)
     tokens = [_train_tokens(model, windows, data) for model in models] if risky else []
     trained = train_baselines(train, bank, val, tokens, seeds=len(models))
     reports = []
     for name in splits:
-        split = val if name == "val" else read_split(name, read_windows(recipe, data, name, keys[0]), models, zero_shot)
+        split = val if name == "val" else read_split(name, windows_of(recipe, data, name, keys[0]), models, zero_shot)
         reports.append(report_split(split, val, trained, resamples=resamples))
     origin = Origin(
         command=command,
@@ -192,13 +192,6 @@ def write_report(
         train=f"{len(clips)} clips of {len(windows)} logs",
     )
     return write_page(origin, reports), {"origin": asdict(origin), "splits": [asdict(report) for report in reports]}
-
-
-def read_windows(recipe: MiningRecipe, data: Path, split: str, key: str) -> list[Window]:
-    """The windows of a split that the recipe plans, in order; DataError where one has not been made."""
-    towns = recipe.data[split]
-    pairs = ((seed, drive) for seed in towns.seeds for drive in range(towns.plan.drives))
-    return [read_window(window_path(data, towns.plan, *pair), key) for pair in pairs]
 
 
 def _train_tokens(model: SceneModel, windows: Sequence[Window], data: Path) -> ndarray:
@@ -224,7 +217,7 @@ def main() -> None:
     """Measure checkpoints of some seeds on some splits; write the page, and a JSON file of the same name beside it."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="checkpoint folder of one seed")
-    parser.add_argument("--data", type=Path, required=True, help="where the windows of all splits are kept")
+    parser.add_argument("--data", type=Path, required=True, help="folder of the mining recipe")
     parser.add_argument("--split", action="append", choices=("val", "test", "far"), help="by default test and far")
     parser.add_argument("--out", type=Path, required=True, help="the page")
     parser.add_argument("--resamples", type=int, default=RESAMPLES)
