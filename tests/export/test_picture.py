@@ -18,6 +18,7 @@ from sceneminer.export.panel import DARK, LIGHT
 from sceneminer.export.picture import (
     CAMERAS_PX,
     HEADER_PX,
+    LINE_PX,
     MARGIN_PX,
     NARROW_PX,
     TIMELINE_PX,
@@ -59,7 +60,7 @@ def test_a_clip_becomes_a_png_with_cameras_view_from_above_and_timeline(town_ind
     draw_clip(town_index, subject.card.clip_id, out)
     with Image.open(out) as image:
         assert image.format == "PNG" and image.width == WIDTH_PX
-        top = MARGIN_PX + HEADER_PX + GAP_PX
+        top = MARGIN_PX + HEADER_PX + 3 * LINE_PX + GAP_PX
         assert near(image.crop((0, 0, 700, top)), LIGHT.ink).sum() > 300  # words above the cameras
         cameras = image.crop((MARGIN_PX, top, WIDTH_PX // 2, top + 200))
         assert near(cameras, RED).sum() > 5000 and near(cameras, GREEN).sum() > 5000

@@ -25,7 +25,9 @@ from sceneminer.index.search import Index
 WIDTH_PX = 1840
 NARROW_PX = 1180
 """Width of a picture without a bird's-eye view."""
-HEADER_PX = 156
+HEADER_PX = 105
+"""Without the lines below the risk."""
+LINE_PX = 17
 CAMERAS_PX = 560
 """At most this high."""
 BEV_PX = 640
@@ -87,7 +89,8 @@ def _beside(left: Image.Image, subject: Subject, inner: int, palette: Palette) -
 
 def _header(subject: Subject, width: int, palette: Palette) -> Image.Image:
     card = subject.card
-    panel = Panel(width, HEADER_PX, palette.page)
+    lines = [line for line in (camera_words(card), hardness_words(card), *_tag_lines(card)) if line]
+    panel = Panel(width, HEADER_PX + LINE_PX * len(lines), palette.page)
     span = f"{card.offset_s(card.start_us):.1f} to {card.offset_s(card.end_us):.1f} s"
     panel.text((0, 0), shortened(f"{card.log_name}   {span}", 26, width), palette.ink, size_px=26)
     place = ", ".join(part for part in (card.location, subject.log.dataset, card.clip_id) if part)
@@ -97,9 +100,8 @@ def _header(subject: Subject, width: int, palette: Palette) -> Image.Image:
     alarming = (card.risk or 0.0) >= ALARMING
     colour = palette.highlight if alarming else palette.ink
     panel.text((0, 78), shortened(risk_words(card), 17, width), colour, size_px=17)
-    lines = [line for line in (camera_words(card), hardness_words(card), *_tag_lines(card)) if line]
     for k, line in enumerate(lines):
-        panel.text((0, 100 + 17 * k), shortened(line, 14, width), palette.ink, size_px=14)
+        panel.text((0, 100 + LINE_PX * k), shortened(line, 14, width), palette.ink, size_px=14)
     return panel.done()
 
 
