@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from mining_speed import make_log, make_tower, rig
+from mining_speed import make_log, rig
 from sceneminer.index.backfill import backfill, head_values
 from sceneminer.index.head_files import load_head, read_entries
 from sceneminer.index.heads import add_head
@@ -26,6 +26,7 @@ from sceneminer.index.schema import TOKEN_WIDTH, TOKENS, clips_schema, tokens_sc
 from sceneminer.index.search import Index, open_index
 from sceneminer.index.store import Store
 from sceneminer.mine.run import mine
+from sceneminer.model.example import make_clip_shape
 from sceneminer.model.scene_model import SceneModel
 
 VIT_B16 = {"width": 768, "layers": 12, "heads": 12, "image_size_px": 224, "patch_px": 16, "embed_dim": 512}
@@ -106,7 +107,7 @@ def listed(values: np.ndarray) -> pa.Array:
 def mined(folder: Path, seconds: int) -> tuple[int, float]:
     make_log(folder / "root" / "log0", seconds=seconds, size=(1600, 900), seed=0)
     (folder / "root" / "rig.json").write_text(json.dumps(rig(1600, 900)))
-    model = SceneModel.from_pretrained(make_tower(folder / "tower", **VIT_B16))
+    model = SceneModel.from_pretrained(make_clip_shape(folder / "tower", **VIT_B16))
     started = time.process_time()
     report = mine(folder / "root", folder / "mined", model=model, workers=1)
     return report.images, time.process_time() - started

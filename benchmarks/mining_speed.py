@@ -22,9 +22,8 @@ from sceneminer.data.open import open_logs
 from sceneminer.mine.decode import iter_images
 from sceneminer.mine.run import mine
 from sceneminer.mine.stage import IMAGE_BATCH
-from sceneminer.model.example import make_clip_folder
+from sceneminer.model.example import make_clip_shape
 from sceneminer.model.scene_model import SceneModel
-from sceneminer.model.tower import make_weights
 
 START_US = 1_700_000_000_000_000
 CAMERAS = 6
@@ -50,7 +49,7 @@ def main() -> None:
             make_log(root / f"log{log}", seconds=args.seconds, size=(width, height), seed=log)
         (root / "rig.json").write_text(json.dumps(rig(width, height)))
         for name, shape in (("ViT-B/32 shape", VIT_B32), ("tiny shape", TINY)):
-            tower = make_tower(Path(folder) / name.replace("/", "-"), **shape)
+            tower = make_clip_shape(Path(folder) / name.replace("/", "-"), **shape)
             model = SceneModel.from_pretrained(tower, numeric_mode=args.precision)
             print(f"| {name} | {row(measure(root, model, Path(folder), args.repeats, args.workers))} |", flush=True)
     print(f"\nMedian (min to max) of {args.repeats} alternating repetitions, {torch.get_num_threads()} threads.")
@@ -119,19 +118,6 @@ def rig(width: int, height: int) -> dict:
         lens = {"fx": 0.8 * width, "fy": 0.8 * width, "cx": width / 2 - 0.5, "cy": height / 2 - 0.5}
         sensors[f"cam{camera}"] = {"width": width, "height": height, **lens, "ego_from_sensor": pose.tolist()}
     return {"sensors": sensors}
-
-
-def make_tower(
-    folder: Path, *, width: int, layers: int, heads: int, image_size_px: int, patch_px: int, embed_dim: int
-) -> Path:
-    """A CLIP with a vision side of this shape and random weights; its text side is small."""
-    make_clip_folder(folder, image_size_px=image_size_px, patch_px=patch_px, embed_dim=embed_dim)
-    config = json.loads((folder / "config.json").read_text())
-    config["vision_config"] |= {"hidden_size": width, "intermediate_size": 4 * width, "num_hidden_layers": layers}
-    config["vision_config"]["num_attention_heads"] = heads
-    (folder / "config.json").write_text(json.dumps(config))
-    make_weights(folder, seed=0)
-    return folder
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import torch
 
 from sceneminer.evals.identity_data import BenchClips, BenchData, save_bench_data
 from sceneminer.model.scene_model import SceneModel
+from sceneminer.model.stream import mean_embedding
 from sceneminer.recipes.mining import base, windows_of
 from sceneminer.recipes.mining_features import Window, tower_key
 from sceneminer.recipes.mining_forecast import risk_truth
@@ -39,7 +40,7 @@ def bench_clips(
         "bev": fused.half(),
         "last_from_frame": batch.last_from_frame,
     }
-    mean = batch.embeddings.mean((1, 2)).half()
+    mean = mean_embedding(batch.embeddings, inputs["valid"]).half()
     tags, risk = tag_truth(windows, clips), risk_truth(windows, clips)
     truth = bank.truth([(k, 0) for k in range(len(clips))], range(len(clips)))
     return BenchClips(inputs, mean, tags.to(torch.int8), risk, bank.embeddings[:, 0]), truth

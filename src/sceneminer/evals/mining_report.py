@@ -9,7 +9,6 @@ import argparse
 import json
 import platform
 import shlex
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -183,7 +182,7 @@ def write_report(
         reports.append(report_split(split, val, trained, resamples=resamples))
     origin = Origin(
         command=command,
-        commit=_commit(),
+        commit=git_commit() or "unknown",
         date=datetime.now(UTC).date().isoformat(),
         machine=_machine(),
         seeds=len(models),
@@ -238,11 +237,6 @@ def _shown(setting: Setting) -> str:
     plain = asdict(Setting())
     changed = {k: v for k, v in asdict(setting).items() if v != plain[k]}
     return ", ".join(f"{k} {'+'.join(v) if isinstance(v, tuple) else v}" for k, v in changed.items()) or "default"
-
-
-def _commit() -> str:
-    found = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    return found.stdout.strip() or "unknown"
 
 
 def _machine() -> str:

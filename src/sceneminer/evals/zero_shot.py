@@ -9,7 +9,6 @@ Command: ``python -m sceneminer.evals.zero_shot MODEL --data runs/tiny/data``. R
 """
 
 import argparse
-import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,6 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float16, UInt8
 from numpy import ndarray
-from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
@@ -33,7 +31,6 @@ from sceneminer.data.synth.facts import Fact, SceneFacts
 from sceneminer.data.synth.grammar import Grammar
 from sceneminer.data.synth.layout import build_town
 from sceneminer.data.synth.scene import Split
-from sceneminer.data.synth.write_log import JPEG_QUALITY
 from sceneminer.labels.prompts import TAGS
 from sceneminer.labels.tags import label_tags
 from sceneminer.model.heads import TagsHead
@@ -41,6 +38,7 @@ from sceneminer.model.scene_model import SceneModel
 from sceneminer.model.stream import Stream, mean_embedding, round_stream
 from sceneminer.model.tower import Tower
 from sceneminer.model.zoo import load_model_tower
+from sceneminer.recipes.mining_features import through_jpeg
 from sceneminer.recipes.tiny_data import Moment, ShardPlan, read_shard, write_shards
 from sceneminer.recipes.tiny_union import clip_truth, union_scene
 
@@ -110,17 +108,11 @@ def _clip(moments: Sequence[Moment]) -> TestClip:
 
 def clip_embedding(tower: Tower, clip: TestClip) -> Float16[Tensor, "1 e"]:
     """What mining would keep of a clip's images: the mean of their unit embeddings, rounded."""
-    images = torch.from_numpy(np.stack([_through_jpeg(image) for image in clip.images])).permute(0, 3, 1, 2)
+    images = torch.from_numpy(np.stack([through_jpeg(image) for image in clip.images])).permute(0, 3, 1, 2)
     parts = [tower.encode_images(part.contiguous()).embeddings for part in images.split(_BATCH)]
     embeddings = torch.cat(parts)[None, None]
     valid = torch.ones(embeddings.shape[:3], dtype=torch.bool)
     return round_stream(torch.zeros(1, 1, 1), mean_embedding(embeddings, valid)).embedding
-
-
-def _through_jpeg(image: UInt8[ndarray, "h w 3"]) -> UInt8[ndarray, "h w 3"]:
-    data = io.BytesIO()
-    Image.fromarray(image).save(data, "JPEG", quality=JPEG_QUALITY)
-    return np.asarray(Image.open(data).convert("RGB"))
 
 
 def describe_clips(

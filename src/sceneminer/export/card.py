@@ -72,7 +72,7 @@ class ClipCard:
 
     @property
     def risk(self) -> float | None:
-        return self.risk_tracks if self.risk_tracks is not None else self.risk_camera
+        return self.risk_camera if self.risk_source == "camera" else self.risk_tracks
 
     @property
     def risk_source(self) -> str | None:

@@ -33,6 +33,19 @@ def make_clip_folder(
     return _write(path, config, processor | _pixels(_CLIP_MEAN, _CLIP_STD, resample=3), seed=seed)
 
 
+def make_clip_shape(
+    path: Path, *, width: int, layers: int, heads: int, image_size_px: int, patch_px: int, embed_dim: int
+) -> Path:
+    """A CLIP whose image side has this shape, with random weights; its text side is small. Returns the folder."""
+    make_clip_folder(path, image_size_px=image_size_px, patch_px=patch_px, embed_dim=embed_dim)
+    config = json.loads((path / "config.json").read_text())
+    config["vision_config"] |= {"hidden_size": width, "intermediate_size": 4 * width, "num_hidden_layers": layers}
+    config["vision_config"]["num_attention_heads"] = heads
+    (path / "config.json").write_text(json.dumps(config))
+    make_weights(path, seed=0)
+    return path
+
+
 def make_siglip_folder(
     path: Path, *, seed: int = 0, image_size_px: int = 32, patch_px: int = 8, width: int = 32
 ) -> Path:

@@ -7,10 +7,11 @@ It reads the stream and nothing else, so that it can be back-filled from an inde
 (``forecast_risk``).
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -94,21 +95,10 @@ class ForecastHead(nn.Module):
 
     def forward(self, stream: Stream) -> dict[str, Tensor]:
         said = self.cells(stream)
-        belief = said["belief"].softmax(-1)
-        exists = 1.0 - belief[..., 0]
-        chosen = torch.stack([self._choose(e, s) for e, s in zip(exists, said["state"], strict=True)])
-        rows = torch.arange(len(chosen))[:, None]
-        odds = belief[..., 1:] / belief[..., 1:].sum(-1, keepdim=True)
-        agents = torch.cat([said["state"], exists[..., None]], -1)[rows, chosen]
-        kind = said["kind"].softmax(-1)[rows, chosen]
-        return {
-            "agents": agents,
-            "kind": kind,
-            "futures": said["futures"][rows, chosen][..., 1:, :],
-            "starts": said["futures"][rows, chosen][..., 0, :],
-            "odds": odds[rows, chosen],
-            "ego": said["ego"],
-        }
+        exists = existence(said["belief"])
+        return agents_of_cells(
+            said, torch.stack([self._choose(e, s) for e, s in zip(exists, said["state"], strict=True)])
+        )
 
     def document(self) -> dict[str, Any]:
         return {"kind": "forecast", "width": self.width, "inner": self.inner, "doubt": self.doubt}
@@ -142,3 +132,23 @@ class ForecastHead(nn.Module):
         for i in range(1, len(order)):
             kept[i] = not bool((near[i, :i] & kept[:i]).any())
         return torch.cat([order[kept], order[~kept]])[:AGENTS]
+
+
+def existence(belief: Float[Tensor, "*b j"]) -> Float[Tensor, "*b"]:
+    """How much it is believed that a cell holds somebody, from its logits."""
+    return 1.0 - belief.softmax(-1)[..., 0]
+
+
+def agents_of_cells(said: Mapping[str, Tensor], chosen: Int[Tensor, "c a"]) -> dict[str, Tensor]:
+    """The signal of ``ForecastHead``, of some of its cells."""
+    belief, rows = said["belief"].softmax(-1), torch.arange(len(chosen))[:, None]
+    futures = said["futures"][rows, chosen]
+    odds = belief[..., 1:] / belief[..., 1:].sum(-1, keepdim=True)
+    return {
+        "agents": torch.cat([said["state"], existence(said["belief"])[..., None]], -1)[rows, chosen],
+        "kind": said["kind"].softmax(-1)[rows, chosen],
+        "futures": futures[..., 1:, :],
+        "starts": futures[..., 0, :],
+        "odds": odds[rows, chosen],
+        "ego": said["ego"],
+    }

@@ -23,7 +23,7 @@ class Stream:
     def __len__(self) -> int:
         return len(self.embedding)
 
-    def __getitem__(self, part: slice) -> "Stream":
+    def __getitem__(self, part: slice | Tensor) -> "Stream":
         return Stream(self.tokens[part], self.embedding[part])
 
 

@@ -219,7 +219,7 @@ def train_forecast(
     def paths_at(step: int) -> tuple[Tensor, dict[str, float]]:
         rows = rows_at(step, 3, len(clips))
         generator = torch.Generator().manual_seed(1_000_003 * recipe.seed + step)
-        some = take(stream, rows)
+        some = stream[rows]
         seen = Stream(left_out(some.tokens, plan.drop, generator), some.embedding)
         return forecast_loss(head, seen, truth[rows], plan)
 
@@ -228,14 +228,18 @@ def train_forecast(
         return
     rng = np.random.default_rng([recipe.seed, 5])
     some = torch.from_numpy(np.sort(rng.permutation(len(clips))[: plan.physics_clips]))
-    risk, held = risk_truth(windows, clips)[some], take(stream, some)
+    risk, held = risk_truth(windows, clips)[some], stream[some]
     isolate(model, [head.weigh, head.believe])
+    if steps_done(out / "belief") == recipe.belief_loop.steps:
+        load_state(out / "belief", head, make_optimisers(head, recipe.belief_loop))
+        model.requires_grad_(False).eval()
+        return
     physics = physics_of(head, held, agents=2 * AGENTS, say=_say)
 
     def belief_at(step: int) -> tuple[Tensor, dict[str, float]]:
         rows = rows_at(step, 4, len(some))
         chosen = Physics(physics.cells[rows], physics.risk[rows])
-        return belief_loss(head, take(held, rows), truth[some[rows]], risk[rows], chosen, plan)
+        return belief_loss(head, held[rows], truth[some[rows]], risk[rows], chosen, plan)
 
     run_loop(head, belief_at, recipe.belief_loop, out / "belief", describe=describe, stop_at=stop_at, say=_say)
     model.requires_grad_(False).eval()
@@ -249,11 +253,6 @@ def load_heads(recipe: MiningRecipe, model: SceneModel, out: Path) -> None:
     if not load_state(out / "belief", head, make_optimisers(head, recipe.belief_loop)):
         raise DataError(f"expected a trained forecast head in {out}, found none")
     model.requires_grad_(False).eval()
-
-
-def take(stream: Stream, rows: Tensor) -> Stream:
-    """Some clips of a stream."""
-    return Stream(stream.tokens[rows], stream.embedding[rows])
 
 
 def ship(recipe: MiningRecipe, model: SceneModel, folder: Path) -> None:

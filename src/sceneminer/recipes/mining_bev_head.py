@@ -7,7 +7,7 @@ Command: ``python -m sceneminer.recipes.mining_bev_head --out runs/mining``. Res
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,16 +20,20 @@ from sceneminer.model.forecast import CELLS, FORECAST_BUDGET, ForecastHead
 from sceneminer.model.initial import initialise_head
 from sceneminer.model.scene_model import SceneModel
 from sceneminer.model.stream import Stream
-from sceneminer.recipes.mining import MiningRecipe, base, load_stream, open_model, take, windows_of
+from sceneminer.recipes.mining import MiningRecipe, base, load_stream, open_model, windows_of
 from sceneminer.recipes.mining_features import Window, tower_key
 from sceneminer.recipes.mining_forecast import CellTruth, cell_truth, ego_truth, forecast_loss
 from sceneminer.recipes.mining_set import agents_of, clips_of_windows
 from sceneminer.recipes.mining_stream import StreamTraining, TrunkCache, left_out
 from sceneminer.recipes.mining_streams import read_streams
-from sceneminer.train.loop import make_optimisers, share_at
+from sceneminer.train.loop import run_loop
 
 _INNER = {False: 104, True: 56}
 """Of the head's perceptron, so that both stay within the budget."""
+
+
+Clips = tuple[Stream, Tensor, CellTruth]
+"""Of a split: streams, BEV at the cells, what they are to say."""
 
 
 class WithBev(nn.Module):
@@ -73,12 +77,12 @@ def compare(recipe: MiningRecipe, out: Path) -> dict[str, dict[str, float]]:
         split: _read(recipe, model, windows_of(recipe, out, split, key), run / f"streams-{split}.safetensors")
         for split in ("train", "val")
     }
-    return {name: _train(recipe, model, sets, bev=bev) for name, bev in (("tokens", False), ("tokens and BEV", True))}
+    return {
+        name: _train(recipe, model, sets, run, bev=bev) for name, bev in (("tokens", False), ("tokens and BEV", True))
+    }
 
 
-def _read(
-    recipe: MiningRecipe, model: SceneModel, windows: Sequence[Window], path: Path
-) -> tuple[Stream, Tensor, CellTruth]:
+def _read(recipe: MiningRecipe, model: SceneModel, windows: Sequence[Window], path: Path) -> Clips:
     stream = read_streams(model, windows, path)
     training = StreamTraining(model, recipe.tokens, seed=recipe.seed)
     fused = TrunkCache(training, windows, say=lambda text: None).fused
@@ -88,24 +92,22 @@ def _read(
     return stream, torch.cat([cells_of_bev(part, model) for part in fused]), truth
 
 
-def _train(recipe: MiningRecipe, model: SceneModel, sets, *, bev: bool) -> dict[str, float]:
-    c, loop = model.config, recipe.paths_loop
+def _train(
+    recipe: MiningRecipe, model: SceneModel, sets: Mapping[str, Clips], run: Path, *, bev: bool
+) -> dict[str, float]:
+    c, plan = model.config, recipe.forecast
     net = WithBev(token_width=c.token_width, bev_width=c.bev_width, seed=recipe.seed, bev=bev)
-    (optimiser,) = make_optimisers(net, loop)
     (stream, cells, truth), (val_stream, val_cells, val_truth) = sets["train"], sets["val"]
-    for step in range(loop.steps):
+
+    def loss_at(step: int) -> tuple[Tensor, dict[str, float]]:
         rng = np.random.default_rng([recipe.seed, step, 3])
-        rows = torch.from_numpy(rng.choice(len(stream), size=min(recipe.forecast.clips, len(stream)), replace=False))
+        rows = torch.from_numpy(rng.choice(len(stream), size=min(plan.clips, len(stream)), replace=False))
         generator = torch.Generator().manual_seed(1_000_003 * recipe.seed + step)
-        some = take(stream, rows)
-        seen = Stream(left_out(some.tokens, recipe.forecast.drop, generator), some.embedding)
-        loss, _ = net.loss(seen, left_out(cells[rows], recipe.forecast.drop, generator), truth[rows], recipe)
-        optimiser.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(net.parameters(), loop.clip_norm)
-        for group in optimiser.param_groups:
-            group["lr"] = loop.rate * share_at(step, loop)
-        optimiser.step()
+        seen = Stream(left_out(stream.tokens[rows], plan.drop, generator), stream.embedding[rows])
+        return net.loss(seen, left_out(cells[rows], plan.drop, generator), truth[rows], recipe)
+
+    folder = run / ("with-bev" if bev else "without-bev")
+    run_loop(net, loss_at, recipe.paths_loop, folder, describe={"bev": bev}, say=lambda text: None)
     with torch.no_grad():
         loss, parts = net.loss(val_stream, val_cells, val_truth, recipe)
     return {"loss": float(loss), **parts}

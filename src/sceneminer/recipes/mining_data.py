@@ -28,7 +28,7 @@ from sceneminer.data.synth.drive import record_drive
 from sceneminer.data.synth.facts_clip import clip_facts
 from sceneminer.data.synth.layout import build_town
 from sceneminer.data.synth.render import Renderer, camera_image
-from sceneminer.data.synth.rig import CHANNELS, rig_sensors
+from sceneminer.data.synth.rig import rig_sensors
 from sceneminer.data.synth.scene import Drive, Split
 from sceneminer.data.track import AgentStates, states_at
 from sceneminer.geometry.grid import BevGrid
@@ -37,8 +37,8 @@ from sceneminer.labels.maps import rasterise
 from sceneminer.labels.prompts import TAGS
 from sceneminer.labels.risk import clip_risk, measure
 from sceneminer.labels.tags import label_tags
+from sceneminer.recipes.tiny_data import CAMERAS
 
-CAMERAS = tuple(channel for channel in CHANNELS if channel.startswith("CAM_"))
 WINDOW_FORMAT = "1"
 FRAME_US, CLIP_US, STATE_US, FUTURE_US = 500_000, 2_000_000, 100_000, 4_000_000
 DRIVABLE_GRID = BevGrid(cell_m=2.0)

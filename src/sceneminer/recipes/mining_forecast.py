@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from sceneminer.model.forecast import CELLS, ForecastHead
+from sceneminer.model.forecast import CELLS, ForecastHead, agents_of_cells, existence
 from sceneminer.model.forecast_risk import clip_risks
 from sceneminer.model.stream import Stream
 from sceneminer.recipes.mining_features import Window
@@ -161,18 +161,11 @@ def physics_of(head: ForecastHead, stream: Stream, *, agents: int, say: Callable
     """The physics of every future of the ``agents`` cells believed most of each clip."""
     cells, risks = [], []
     for k in range(len(stream)):
-        said = {name: value[0] for name, value in head.cells(stream[k : k + 1]).items()}
-        exists = 1.0 - said["belief"].softmax(-1)[:, 0]
-        chosen = torch.argsort(exists, descending=True, stable=True)[:agents]
-        forecast = {
-            "agents": torch.cat([said["state"], exists[:, None]], -1)[chosen],
-            "kind": said["kind"].softmax(-1)[chosen],
-            "futures": said["futures"][chosen][..., 1:, :],
-            "starts": said["futures"][chosen][..., 0, :],
-            "ego": said["ego"],
-        }
-        risks.append(clip_risks({name: value.double().numpy() for name, value in forecast.items()}))
-        cells.append(chosen)
+        said = head.cells(stream[k : k + 1])
+        order = torch.argsort(existence(said["belief"]), descending=True, stable=True)
+        forecast = agents_of_cells(said, order[:, :agents])
+        risks.append(clip_risks({name: value[0].double().numpy() for name, value in forecast.items()}))
+        cells.append(order[0, :agents])
         if (k + 1) % 200 == 0:
             say(f"physics of {k + 1} of {len(stream)} clips")
     return Physics(torch.stack(cells), torch.from_numpy(np.stack(risks)).float())

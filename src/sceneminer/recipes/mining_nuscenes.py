@@ -7,7 +7,6 @@ The real thing: ``python -m sceneminer.recipes.mining_nuscenes --root NUSCENES -
 """
 
 import argparse
-import json
 import resource
 import tempfile
 from dataclasses import replace
@@ -18,11 +17,10 @@ import torch
 
 from sceneminer.data.open import open_logs
 from sceneminer.data.synth.write import write_dataset
-from sceneminer.model.example import make_clip_folder
+from sceneminer.model.example import make_clip_shape
 from sceneminer.model.forecast import ForecastHead
 from sceneminer.model.identity import isolated
 from sceneminer.model.scene_model import SceneModel
-from sceneminer.model.tower import make_weights
 from sceneminer.recipes.mining import MiningRecipe, base, open_model, ship, train_forecast, train_stream
 from sceneminer.recipes.mining_data import CAMERAS
 from sceneminer.recipes.mining_features import Window, encode_windows, read_window, tower_key
@@ -67,13 +65,7 @@ def log_windows(root: Path, out: Path, model: SceneModel, *, validation: bool) -
 
 def make_vit_b16(folder: Path) -> Path:
     """A CLIP whose image side has the shape of ViT-B/16 at 224 px, with random weights; its text side is small."""
-    make_clip_folder(folder, image_size_px=224, patch_px=16, embed_dim=512)
-    config = json.loads((folder / "config.json").read_text())
-    config["vision_config"] |= {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12}
-    config["vision_config"]["num_attention_heads"] = 12
-    (folder / "config.json").write_text(json.dumps(config))
-    make_weights(folder, seed=0)
-    return folder
+    return make_clip_shape(folder, width=768, layers=12, heads=12, image_size_px=224, patch_px=16, embed_dim=512)
 
 
 def dry_run(root: Path | None, folder: Path, *, clips: int = 2) -> None:

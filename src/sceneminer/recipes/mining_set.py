@@ -95,8 +95,12 @@ def clips_of_windows(windows: Sequence[Window], *, stride: int = 1) -> list[Clip
 
 def read_batch(windows: Sequence[Window], clips: Sequence[ClipRef], config: ModelConfig) -> Batch:
     """The tower's features of the clips, ego's motion, and where things lie in the images."""
+    return batch_of(windows, clips, config, torch.stack([windows[c.window].patches(c.first, FRAMES) for c in clips]))
+
+
+def batch_of(windows: Sequence[Window], clips: Sequence[ClipRef], config: ModelConfig, patches: Tensor) -> Batch:
+    """``read_batch`` with patches that are at hand, pooled or whole."""
     embeddings = torch.stack([windows[c.window].embeddings[c.first : c.first + FRAMES] for c in clips]).float()
-    patches = torch.stack([windows[c.window].patches(c.first, FRAMES) for c in clips])
     motion = torch.stack([motion_of(windows[c.window], c.first) for c in clips])
     return Batch(embeddings, patches, motion, views_of(windows, clips, config))
 

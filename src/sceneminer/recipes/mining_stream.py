@@ -25,14 +25,14 @@ from sceneminer.recipes.mining_set import (
     Batch,
     ClipRef,
     agents_of,
+    batch_of,
     lift_views,
     motion_of,
     read_batch,
-    views_of,
     window_views,
 )
 from sceneminer.recipes.mining_text import CaptionBank
-from sceneminer.recipes.tiny_loss import contrast_with_memory
+from sceneminer.recipes.tiny_loss import contrast, contrast_with_memory
 
 
 @dataclass(frozen=True)
@@ -140,11 +140,8 @@ class TrunkCache:
 
     def read(self, windows: Sequence[Window], clips: Sequence[ClipRef]) -> tuple[Batch, Float[Tensor, "c ch y x"]]:
         """The clips' inputs, with pooled patches in place of whole ones, and their fused BEVs."""
-        embeddings = torch.stack([windows[c.window].embeddings[c.first : c.first + FRAMES] for c in clips]).float()
         pooled = torch.stack([self.pooled[c.window][c.first : c.first + FRAMES] for c in clips])
-        motion = torch.stack([motion_of(windows[c.window], c.first) for c in clips])
-        views = views_of(windows, clips, self.config)
-        return Batch(embeddings, pooled, motion, views), torch.stack(
+        return batch_of(windows, clips, self.config, pooled), torch.stack(
             [self.fused[c.window][c.first] for c in clips]
         ).float()
 
@@ -220,10 +217,7 @@ def _text_loss(
     true = bank.truth(told, chosen)
     true_of_memory = bank.truth(own, [max(k, 0) for k in kept])
     forth = contrast_with_memory(scores[: len(own)], true[: len(own)], of_memory, true_of_memory, known)
-    back = contrast_with_memory(
-        scores.T, true.T, scores.new_zeros(len(chosen), 0), true.new_zeros(len(chosen), 0), known[:0]
-    )
-    return 0.5 * (forth + back)
+    return 0.5 * (forth + contrast(scores, true))
 
 
 def _dense(

@@ -38,12 +38,7 @@ def load_state(folder: Path, model: nn.Module, optimisers: Sequence[torch.optim.
     path = folder / STATE_FILE
     if not path.exists():
         return 0
-    try:
-        with safe_open(path, framework="pt") as file:
-            step = int((file.metadata() or {}).get("step", "-1"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(f"expected {path} to be a training state, found: {error}") from None
+    step, tensors = _read(path, "")
     weights = {name.removeprefix("model."): v for name, v in tensors.items() if name.startswith("model.")}
     own = {name: value.shape for name, value in model.state_dict().items()}
     if step < 0 or own != {name: value.shape for name, value in weights.items()}:
@@ -65,7 +60,7 @@ def steps_done(folder: Path) -> int:
     """How many steps a training in the folder has made; 0 where there is none. CheckpointError for a broken state."""
     if not (folder / STATE_FILE).exists():
         return 0
-    return _read(folder / STATE_FILE, "")[0]
+    return _read(folder / STATE_FILE, None)[0]
 
 
 def load_part(folder: Path, prefix: str) -> dict[str, Tensor]:
@@ -79,12 +74,12 @@ def load_part(folder: Path, prefix: str) -> dict[str, Tensor]:
     return found
 
 
-def _read(path: Path, prefix: str) -> tuple[int, dict[str, Tensor]]:
-    """The step, and the tensors whose names begin so (none for "")."""
+def _read(path: Path, prefix: str | None) -> tuple[int, dict[str, Tensor]]:
+    """The step, and the tensors whose names begin so (none for None)."""
     try:
         with safe_open(path, framework="pt") as file:
             step = int((file.metadata() or {}).get("step", "-1"))
-            names = [name for name in file.keys() if prefix and name.startswith(prefix)]  # noqa: SIM118
+            names = [name for name in file.keys() if prefix is not None and name.startswith(prefix)]  # noqa: SIM118
             return step, {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(f"expected {path} to be a training state, found: {error}") from None
