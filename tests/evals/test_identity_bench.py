@@ -137,6 +137,7 @@ def make_cached(model: SceneModel, count: int) -> BenchClips:
     rng, c, v = torch.Generator().manual_seed(0), model.config, 2
     shape = (count, c.frames_per_clip, v)
     inputs = {
+        "embeddings": torch.randn(*shape, model.tower.embed_dim, generator=rng).half(),
         "patches": torch.randn(*shape, *c.image_token_grid, model.tower.patch_dim, generator=rng).half(),
         "valid": torch.ones(shape, dtype=torch.bool),
         "rays": torch.full((*shape, *c.image_token_grid, 3), torch.nan),

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from sceneminer.model.forecast import AGENTS, FORECAST_BUDGET, FUTURES, STEPS, ForecastHead
-from sceneminer.model.forecast_risk import camera_risk, ego_ahead, trajectories
+from sceneminer.model.forecast import AGENTS, EGO_KNOTS_S, FORECAST_BUDGET, FUTURES, STEPS, ForecastHead
+from sceneminer.model.forecast_risk import camera_risk, ego_path, trajectories
 from sceneminer.model.heads import build_head
 from sceneminer.model.initial import initialise_head
 from sceneminer.model.stream import Stream
@@ -16,7 +16,7 @@ def make_head(*, trained: bool = True) -> ForecastHead:
     initialise_head(head, seed=3)
     if trained:
         generator = torch.Generator().manual_seed(0)
-        for part in (head.say, head.believe, head.ego):
+        for part in (head.say, head.believe, head.ego.say):
             part.weight.data = 0.2 * torch.randn(part.weight.shape, generator=generator)
     return head.requires_grad_(False)
 
@@ -38,7 +38,7 @@ def one_agent(*, xy=(20.0, 0.0), velocity=(0.0, 0.0), speed=10.0, exists=1.0, ki
         "futures": np.tile(straight, (1, FUTURES, 1, 1)) if futures is None else futures,
         "starts": np.tile(np.asarray(xy, float), (1, FUTURES, 1)),
         "odds": np.full((1, FUTURES), 1 / FUTURES) if odds is None else odds,
-        "ego": np.array([speed, 0.0]),
+        "ego": np.tile([speed, 0.0], (len(EGO_KNOTS_S), 1)),
     }
 
 
@@ -53,7 +53,7 @@ def test_before_training_futures_are_constant_velocity_and_hardly_anybody_is_bel
     assert torch.equal(said["futures"], said["agents"][:, :, None, None, :2].expand_as(said["futures"]))
     assert torch.equal(said["starts"], said["agents"][:, :, None, :2].expand_as(said["starts"]))
     assert (said["agents"][..., 8] < 0.25).all()
-    assert torch.equal(said["ego"], torch.zeros(3, 2))
+    assert torch.equal(said["ego"], torch.zeros(3, len(EGO_KNOTS_S), 2))
 
 
 def test_agents_come_in_the_order_of_belief_and_far_enough_apart():
@@ -136,12 +136,23 @@ def test_paths_go_straight_back_and_through_every_future_point():
     assert path[-1] == pytest.approx([-6.0, 6.0])
 
 
-def test_ego_goes_on_along_a_circle():
-    times = np.array([-1.0, 0.0, 1.0, 2.0])
-    ego = ego_ahead(np.array([10.0, 0.2]), (times * 1e6).astype(np.int64), times)
+def test_ego_at_constant_speed_and_turn_rate_drives_a_circle():
+    times = np.round(np.arange(-1.5, 4.05, 0.1), 6)
+    constant = np.ones((len(EGO_KNOTS_S), 1))
+    ego = ego_path(constant * [10.0, 0.2], (times * 1e6).astype(np.int64), times)
     radius = 10.0 / 0.2
     assert ego.x_m == pytest.approx(radius * np.sin(0.2 * times))
     assert ego.y_m == pytest.approx(radius * (1 - np.cos(0.2 * times)))
-    straight = ego_ahead(np.array([10.0, 0.0]), (times * 1e6).astype(np.int64), times)
+    assert ego.yaw_rad == pytest.approx(0.2 * times)
+    straight = ego_path(constant * [10.0, 0.0], (times * 1e6).astype(np.int64), times)
     assert straight.x_m == pytest.approx(10 * times)
     assert straight.y_m == pytest.approx(0 * times)
+
+
+def test_ego_that_brakes_goes_as_far_as_its_speed_allows():
+    times = np.round(np.arange(-1.5, 4.05, 0.1), 6)
+    speed = 10.0 - 2.0 * np.array(EGO_KNOTS_S)
+    ego = ego_path(np.stack([speed, 0 * speed], 1), (times * 1e6).astype(np.int64), times)
+    assert ego.speed_mps == pytest.approx(10.0 - 2.0 * times)
+    assert ego.x_m == pytest.approx(10.0 * times - times**2)
+    assert ego.y_m == pytest.approx(0 * times)

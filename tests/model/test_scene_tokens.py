@@ -11,7 +11,9 @@ GRID = BevGrid(-8.0, 8.0, -8.0, 8.0, 2.0)
 
 
 def make_tokens() -> SceneTokens:
-    tokens = SceneTokens(patch_dim=6, bev_width=4, count=5, width=16, layers=2, grid=GRID, bev_token_grid=(4, 4))
+    tokens = SceneTokens(
+        patch_dim=6, embed_dim=7, bev_width=4, count=5, width=16, layers=2, grid=GRID, bev_token_grid=(4, 4)
+    )
     initialise(tokens, seed=2)
     return tokens.requires_grad_(False)
 
@@ -22,6 +24,7 @@ def inputs(*, views: int = 3) -> dict[str, torch.Tensor]:
     bev[:, -1] = 1.0
     rays = torch.randn(1, 4, views, 2, 3, 3, generator=generator)
     return {
+        "embeddings": torch.randn(1, 4, views, 7, generator=torch.Generator().manual_seed(1)),
         "patches": torch.randn(1, 4, views, 2, 3, 6, generator=generator),
         "valid": torch.ones(1, 4, views, dtype=torch.bool),
         "rays": rays / rays.norm(dim=-1, keepdim=True),
@@ -34,8 +37,17 @@ def inputs(*, views: int = 3) -> dict[str, torch.Tensor]:
 def test_the_order_of_cameras_does_not_matter():
     tokens, given = make_tokens(), inputs()
     order = [2, 0, 1]
-    turned = given | {name: given[name][:, :, order] for name in ("patches", "valid", "rays")}
+    turned = given | {name: given[name][:, :, order] for name in ("embeddings", "patches", "valid", "rays")}
     assert torch.allclose(tokens(**given), tokens(**turned), atol=1e-5)
+
+
+def test_what_the_tower_says_of_a_whole_image_is_read():
+    tokens, given = make_tokens(), inputs()
+    other = given["embeddings"].clone()
+    other[:, 2, 1] = -other[:, 2, 1]
+    assert (tokens(**given | {"embeddings": other}) - tokens(**given)).abs().max() > 1e-3
+    longer = tokens(**given | {"embeddings": 3.0 * given["embeddings"]})
+    assert torch.allclose(longer, tokens(**given), atol=1e-5)
 
 
 def test_rays_and_ages_do_matter():
@@ -62,9 +74,10 @@ def test_a_missing_image_is_as_a_camera_that_is_not_there():
     tokens, given = make_tokens(), inputs()
     masked = {name: value.clone() for name, value in given.items()}
     masked["valid"][:, :, 1] = False
+    masked["embeddings"][:, :, 1] = torch.nan
     masked["patches"][:, :, 1] = torch.nan
     masked["rays"][:, :, 1] = torch.nan
-    without = given | {name: given[name][:, :, [0, 2]] for name in ("patches", "valid", "rays")}
+    without = given | {name: given[name][:, :, [0, 2]] for name in ("embeddings", "patches", "valid", "rays")}
     assert torch.allclose(tokens(**masked), tokens(**without), atol=1e-5)
 
 
@@ -72,6 +85,7 @@ def test_a_clip_of_nothing_has_finite_tokens():
     tokens, given = make_tokens(), inputs()
     given["valid"][:] = False
     given["bev"][:] = 0.0
+    given["embeddings"][:] = torch.inf
     given["patches"][:] = torch.inf
     assert torch.isfinite(tokens(**given)).all()
 

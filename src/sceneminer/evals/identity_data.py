@@ -22,8 +22,9 @@ class BenchClips:
     """Of ``n`` clips."""
 
     inputs: Mapping[str, Tensor]
-    """What ``SceneTokens.forward`` reads, by keyword and clip first: ``patches`` [n t v ty tx d], ``valid`` [n t v],
-    ``rays`` [n t v ty tx 3], ``bev`` [n ch y x] ..., in fp16 where they are features. All but ``age_s``."""
+    """What ``SceneTokens.forward`` reads, by keyword and clip first: ``embeddings`` [n t v e], ``patches``
+    [n t v ty tx d], ``valid`` [n t v], ``rays`` [n t v ty tx 3], ``bev`` [n ch y x] ..., in fp16 where they are
+    features. All but ``age_s``."""
     embedding: Float16[Tensor, "n e"]
     """Mean image embedding, as in the stream."""
     tags: Int8[Tensor, "n k"]
@@ -89,7 +90,7 @@ def _read(path: Path) -> dict[str, Tensor]:
         raise DataError(f"expected {path} to be a whole safetensors file, found {error}") from None
     for name, tensor in tensors.items():
         # Geometry is NaN where it is unknown.
-        features = not name.startswith(_INPUT) or name.removeprefix(_INPUT) in ("patches", "bev")
+        features = not name.startswith(_INPUT) or name.removeprefix(_INPUT) in ("embeddings", "patches", "bev")
         if features and tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise DataError(f"expected finite numbers in {path}, found NaN or infinity in {name}")
     return tensors
@@ -142,7 +143,9 @@ def make_toy_data(
     confused = texts + 0.8 * texts.roll(1, 0)
     mean = functional.normalize(there.float() @ confused + 0.5 * draw(count, embed_dim) * embed_dim**-0.5, dim=-1)
     rays = functional.normalize(draw(6, 2, 3, 3), dim=-1).expand(count, 2, 6, 2, 3, 3)
-    inputs = {"patches": patches.half(), "valid": torch.ones(count, 2, 6, dtype=torch.bool), "rays": rays}
+    each = mean[:, None, None] + 0.5 * draw(count, 2, 6, embed_dim) * embed_dim**-0.5
+    inputs = {"embeddings": each.half(), "patches": patches.half()}
+    inputs |= {"valid": torch.ones(count, 2, 6, dtype=torch.bool), "rays": rays}
     captions, named = _captions(there, texts, rng)
     clips = BenchClips(
         inputs | {"bev": bev.half(), "last_from_frame": torch.eye(4).expand(count, 2, 4, 4)},

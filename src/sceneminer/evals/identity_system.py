@@ -153,6 +153,7 @@ def _new_tokens(data: BenchData, seed: int, *, width: int = 256) -> SceneTokens:
     bev = data.train.inputs["bev"]
     tokens = SceneTokens(
         patch_dim=data.train.inputs["patches"].shape[-1],
+        embed_dim=data.train.inputs["embeddings"].shape[-1],
         bev_width=bev.shape[1] - 1,
         count=32,
         width=width,

@@ -34,6 +34,7 @@ def bench_clips(
     rays = batch.views.rays.expand(*shape, *batch.views.rays.shape[-3:])
     bank = make_bank(windows, clips, model.tower, each=1, grammar="train", seed=seed)
     inputs = {
+        "embeddings": batch.embeddings.half(),
         "patches": batch.patches.half(),
         "valid": torch.ones(shape, dtype=torch.bool),
         "rays": rays,

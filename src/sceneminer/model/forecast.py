@@ -25,14 +25,34 @@ AGENTS, FUTURES, STEPS = 16, 6, 8
 STEP_S = 0.5
 KINDS = ("vehicle", "vulnerable", "static")
 CELLS = BevGrid(-20.0, 44.0, -24.0, 24.0, 4.0)
+EGO_KNOTS_S = tuple(STEP_S * i for i in range(-3, STEPS + 1))
+"""Where ego's speed and turn rate are told: over the clip, and as far ahead as the futures reach."""
 _PARTS = (("kind", len(KINDS)), ("state", 9), ("futures", FUTURES * (STEPS + 1) * 2))
 _BANDS, _READERS = 6, 4
 _SPEED_MPS, _OFFSET_M, _FUTURE_M = 8.0, 3.0, 8.0
 _SIZE_M = (3.5, 1.6)
+_TURN_RPS = 0.2
 _NOBODY = 3.0
 """Log odds of nobody before training: about one cell in a few dozen holds an agent."""
 _APART_M = 2.0
 """Of two answers nearer than this the one believed less is dropped: they mean the same agent."""
+
+
+class EgoReader(nn.Module):
+    """Scene tokens, weighted by one learned query, to ego's speed (m/s) and turn rate (rad/s) at ``EGO_KNOTS_S``;
+    ego stands until it is trained."""
+
+    def __init__(self, *, token_width: int, inner: int = 16):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(token_width))
+        self.inner, self.say = nn.Linear(token_width, inner), nn.Linear(inner, 2 * len(EGO_KNOTS_S))
+        nn.init.zeros_(self.say.weight)
+        nn.init.zeros_(self.say.bias)
+
+    def forward(self, normed: Float[Tensor, "c q w"]) -> Float[Tensor, "c s 2"]:
+        weight = (normed @ self.weight / normed.shape[-1] ** 0.5).softmax(-1)
+        said = self.say(functional.gelu(self.inner((weight[:, None] @ normed)[:, 0])))
+        return said.unflatten(-1, (-1, 2)) * said.new_tensor([_SPEED_MPS, _TURN_RPS])
 
 
 class ForecastHead(nn.Module):
@@ -42,12 +62,13 @@ class ForecastHead(nn.Module):
     ``agents`` [c a 9]: x, y (m), yaw (rad), vx, vy (m/s), yaw rate (rad/s), length, width (m), existence (0 to 1);
     ``kind`` [c a 3]: probabilities of ``KINDS``; ``futures`` [c a k 8 2]: x, y every 0.5 s up to 4 s;
     ``starts`` [c a k 2]: where each of them takes the agent to be now, since its place is not known exactly;
-    ``odds`` [c a k]: their probabilities; ``ego`` [c 2]: ego's speed (m/s) and yaw rate (rad/s).
+    ``odds`` [c a k]: their probabilities; ``ego`` [c 12 2]: ego's speed (m/s) and yaw rate (rad/s) every 0.5 s from
+    1.5 s ago to 4 s ahead.
     """
 
     name, version, reads = "forecast", 1, ("tokens",)
 
-    def __init__(self, *, token_width: int, width: int = 96, inner: int = 104, doubt: int = 32):
+    def __init__(self, *, token_width: int, width: int = 96, inner: int = 98, doubt: int = 32):
         super().__init__()
         self.width, self.inner, self.doubt = width, inner, doubt
         self.ask = nn.Linear(2 * (1 + 2 * _BANDS), width)
@@ -58,9 +79,8 @@ class ForecastHead(nn.Module):
         self.say = nn.Linear(width, sum(size for _, size in _PARTS))
         # Apart from the paths, so that beliefs can be tuned while these are held.
         self.weigh, self.believe = nn.Linear(width, doubt), nn.Linear(doubt, 1 + FUTURES)
-        self.ego_weight = nn.Parameter(torch.zeros(token_width))
-        self.ego = nn.Linear(token_width, 2)
-        for last in (self.say, self.believe, self.ego):
+        self.ego = EgoReader(token_width=token_width)
+        for last in (self.say, self.believe):
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)
         extent = torch.tensor([CELLS.x_max_m, CELLS.y_max_m])
@@ -70,7 +90,7 @@ class ForecastHead(nn.Module):
 
     def cells(self, stream: Stream, beside: Float[Tensor, "c n h"] | None = None) -> dict[str, Tensor]:
         """What every cell says, before one is chosen: ``belief`` logits [c n 1+k] (the first: nobody), ``kind`` logits
-        [c n 3], ``state`` [c n 8] as in ``agents``, ``futures`` [c n k 9 2] from now on, and ``ego`` [c 2].
+        [c n 3], ``state`` [c n 8] as in ``agents``, ``futures`` [c n k 9 2] from now on, and ``ego`` [c 12 2].
 
         ``beside`` is added to what each cell asks with; only an experiment does that (``recipes.mining_bev_head``)."""
         tokens = self.norm(stream.tokens.float())
@@ -83,14 +103,12 @@ class ForecastHead(nn.Module):
         strayed = raw["futures"].unflatten(-1, (FUTURES, STEPS + 1, 2)) * reach_m[:, None]
         nobody = torch.zeros(1 + FUTURES, device=tokens.device)
         nobody[0] = _NOBODY
-        weight = (tokens @ self.ego_weight / tokens.shape[-1] ** 0.5).softmax(-1)
-        pooled = (weight[:, None] @ tokens)[:, 0]
         return {
             "belief": self.believe(functional.gelu(self.weigh(read))) + nobody,
             "kind": raw["kind"],
             "state": state,
             "futures": straight[..., None, :, :] + strayed,
-            "ego": self.ego(pooled) * torch.tensor([_SPEED_MPS, 0.2], device=tokens.device),
+            "ego": self.ego(tokens),
         }
 
     def forward(self, stream: Stream) -> dict[str, Tensor]:
@@ -121,7 +139,7 @@ class ForecastHead(nn.Module):
         xy = self.get_buffer("centers") + _OFFSET_M * raw[..., 0:2]
         yaw = torch.atan2(raw[..., 2:3], 1.0 + raw[..., 3:4])
         size = torch.tensor(_SIZE_M, device=raw.device) * raw[..., 7:9].clamp(-2.5, 2.0).exp()
-        return torch.cat([xy, yaw, _SPEED_MPS * raw[..., 4:6], 0.2 * raw[..., 6:7], size], -1)
+        return torch.cat([xy, yaw, _SPEED_MPS * raw[..., 4:6], _TURN_RPS * raw[..., 6:7], size], -1)
 
     def _choose(self, exists: Float[Tensor, "n"], state: Float[Tensor, "n 8"]) -> Tensor:
         """The cells believed most; of those that mean the same agent the first, the others fill what is left."""

@@ -1,6 +1,6 @@
 """Physics on a forecast: the criticality measures of ``labels`` run on every future of every agent that a head names.
 
-Ego goes on with its present speed and turn rate. Each agent's risk at each instant is the mean over its futures by
+Ego drives as the head says that it has driven and will. Each agent's risk at each instant is the mean over its futures by
 their odds, times the belief that the agent is there; from there on it is as for given tracks: a frame's risk is the
 largest, a clip's the 95th percentile over its frames (``labels.risk``).
 """
@@ -16,7 +16,7 @@ from sceneminer.data.track import AgentStates, Category
 from sceneminer.labels.ego import MAX_YAW_RATE_RPS, EgoStates
 from sceneminer.labels.risk import RiskFrames, measure
 from sceneminer.labels.score import MEASURE_OF_PART, PARTS
-from sceneminer.model.forecast import KINDS, STEP_S
+from sceneminer.model.forecast import EGO_KNOTS_S, KINDS, STEP_S
 
 CLIP_S, BEFORE_S, AFTER_S, RATE_S = 2.0, 1.5, 4.0, 0.1
 """A clip, how much of it lies before its last Frame, how far futures reach after it, and the step of the physics."""
@@ -125,7 +125,7 @@ def forecast_frames(
         width_m=present[:, 7, None] * full,
         present=np.ones(xy.shape[:2], bool),
     )
-    return measure(agents, ego_ahead(forecast["ego"], agents.times_us, times))
+    return measure(agents, ego_path(forecast["ego"], agents.times_us, times))
 
 
 def trajectories(
@@ -144,20 +144,27 @@ def trajectories(
     return np.where((times <= 0)[:, None], back, along)
 
 
-def ego_ahead(ego: Float[ndarray, "2"], times_us: ndarray, times_s: Float[ndarray, "t"]) -> EgoStates:
-    """Ego at constant speed and turn rate, from the origin at second 0."""
-    speed, rate = float(ego[0]), float(np.clip(ego[1], -MAX_YAW_RATE_RPS, MAX_YAW_RATE_RPS))
-    turn = rate * times_s
-    full = np.ones_like(times_s)
-    # sin(x)/x and (1 - cos(x))/x, which have no trouble at 0.
-    along, across = np.sinc(turn / np.pi), np.sin(turn / 2) * np.sinc(turn / 2 / np.pi)
+def ego_path(ego: Float[ndarray, "s 2"], times_us: ndarray, times_s: Float[ndarray, "t"]) -> EgoStates:
+    """Ego's drive from its speeds and turn rates at ``EGO_KNOTS_S``, linear between them and constant outside, at the
+    origin and along x at second 0."""
+    speed, rate = (np.interp(times_s, EGO_KNOTS_S, ego[:, k]) for k in (0, 1))
+    rate = np.clip(rate, -MAX_YAW_RATE_RPS, MAX_YAW_RATE_RPS)
+    step = np.diff(times_s)
+    turned = step * (rate[1:] + rate[:-1]) / 2
+    yaw = np.concatenate([[0.0], np.cumsum(turned)])
+    # Along the chord of each step: exact where speed and turn rate are constant.
+    chord = step * (speed[1:] + speed[:-1]) / 2 * np.sinc(turned / 2 / np.pi)
+    middle = (yaw[1:] + yaw[:-1]) / 2
+    now = int(np.argmin(np.abs(times_s)))
+    yaw_now = yaw[now]
+    x, y = (np.concatenate([[0.0], np.cumsum(chord * f(middle - yaw_now))]) for f in (np.cos, np.sin))
     return EgoStates(
         times_us=times_us,
-        x_m=speed * times_s * along,
-        y_m=speed * times_s * across,
-        yaw_rad=turn,
-        speed_mps=speed * full,
-        yaw_rate_rps=rate * full,
+        x_m=x - x[now],
+        y_m=y - y[now],
+        yaw_rad=yaw - yaw_now,
+        speed_mps=speed,
+        yaw_rate_rps=rate,
     )
 
 

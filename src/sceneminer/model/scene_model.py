@@ -66,6 +66,7 @@ class SceneModel(nn.Module):
         self.temporal = TemporalBev(frames=c.frames_per_clip, width=c.bev_width, grid=c.grid)
         self.scene_tokens = SceneTokens(
             patch_dim=tower.patch_dim,
+            embed_dim=tower.embed_dim,
             bev_width=c.bev_width,
             count=c.token_count,
             width=c.token_width,
@@ -150,6 +151,7 @@ class SceneModel(nn.Module):
             pooled = self.pool(patches[i].flatten(0, 1)).unflatten(0, (t, v))
             fused = self.temporal(bev[i : i + 1], last_from_frame[i : i + 1])
             tokens = self.scene_tokens(
+                embeddings=embeddings[i : i + 1],
                 patches=pooled[None],
                 valid=valid[i : i + 1],
                 rays=rays[i : i + 1],

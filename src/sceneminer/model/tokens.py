@@ -71,6 +71,7 @@ class SceneTokens(nn.Module):
         self,
         *,
         patch_dim: int,
+        embed_dim: int,
         bev_width: int,
         count: int,
         width: int,
@@ -86,6 +87,8 @@ class SceneTokens(nn.Module):
         self.unknown_ray = nn.Parameter(torch.zeros(1, width))
         self.patch_norm = nn.LayerNorm(patch_dim, elementwise_affine=False)
         self.patch_in = nn.Linear(patch_dim, width)
+        # What the tower says of an image as a whole: nothing that its patches add up to says as much.
+        self.whole_in = nn.Linear(embed_dim, width)
         self.bev_in = nn.Linear(bev_width, width)
         self.ray_in = nn.Linear(3 * (1 + 2 * _RAY_BANDS), width)
         self.cell_in = nn.Linear(2 * (1 + 2 * _CELL_BANDS), width)
@@ -104,6 +107,7 @@ class SceneTokens(nn.Module):
     def forward(
         self,
         *,
+        embeddings: Float[Tensor, "c t v e"],
         patches: Float[Tensor, "c t v ty tx d"],
         valid: Bool[Tensor, "c t v"],
         rays: Float[Tensor, "c t v ty tx 3"],
@@ -120,11 +124,12 @@ class SceneTokens(nn.Module):
         if keep < 1.0:
             chosen = torch.randperm(count, generator=generator)[: max(1, round(keep * count))]
         image, image_valid = self._image_memory(patches, valid, rays, age_s, chosen)
+        whole, whole_valid = self._whole_memory(embeddings, valid, rays, age_s)
         cells, cells_valid = self._bev_memory(bev)
         motion, motion_valid = self._motion_memory(last_from_frame, age_s)
         c = len(patches)
-        memory = torch.cat([self.nothing.expand(c, 1, -1), motion, cells, image], 1)
-        memory_valid = torch.cat([cells_valid.new_ones(c, 1), motion_valid, cells_valid, image_valid], 1)
+        memory = torch.cat([self.nothing.expand(c, 1, -1), motion, cells, whole, image], 1)
+        memory_valid = torch.cat([cells_valid.new_ones(c, 1), motion_valid, cells_valid, whole_valid, image_valid], 1)
         key, value = self.key_value(self.memory_norm(memory)).chunk(2, -1)
         tokens = self.queries.expand(c, -1, -1)
         for block in self.blocks:
@@ -143,9 +148,20 @@ class SceneTokens(nn.Module):
             shown, age, patches, rays = shown[:, chosen], age[chosen], patches[:, chosen], rays[:, chosen]
         # Not a product: whatever stands in a missing image's place, NaN included, must not get through.
         feature = self.patch_in(self.patch_norm(torch.where(shown[..., None], patches, 0.0)))
+        return feature + self._directions(rays) + age, shown
+
+    def _whole_memory(self, embeddings: Tensor, valid: Tensor, rays: Tensor, age_s: Tensor) -> tuple[Tensor, Tensor]:
+        """A token an image, known by the mean of its rays."""
+        v, shown = valid.shape[2], valid.flatten(1)
+        seen = torch.where(shown[..., None], embeddings.flatten(1, 2).float(), 0.0)
+        feature = self.whole_in(functional.normalize(seen, dim=-1) * seen.shape[-1] ** 0.5)
+        age = self.age_in(fourier(age_s[:, None] / 4.0, 2)).repeat_interleave(v, 0)
+        return feature + self._directions(rays.mean((3, 4)).flatten(1, 2)) + age, shown
+
+    def _directions(self, rays: Float[Tensor, "*b 3"]) -> Float[Tensor, "*b w"]:
         known = torch.isfinite(rays).all(-1, keepdim=True)
         direction = self.ray_in(fourier(torch.where(known, rays, 0.0), _RAY_BANDS))
-        return feature + torch.where(known, direction, self.unknown_ray) + age, shown
+        return torch.where(known, direction, self.unknown_ray)
 
     def _bev_memory(self, bev: Tensor) -> tuple[Tensor, Tensor]:
         observed = bev[:, -1:]

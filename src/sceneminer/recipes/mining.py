@@ -66,7 +66,7 @@ class Towns:
 
 def _data() -> dict[str, Towns]:
     return {
-        "train": Towns(WindowPlan("train", drives=8, by_chance=0.5), 500, 30),
+        "train": Towns(WindowPlan("train", drives=8, by_chance=0.5), 500, 120),
         "val": Towns(WindowPlan("val", drives=4), 100, 12),
         "test": Towns(WindowPlan("test", drives=4), 100, 40),
         "far": Towns(WindowPlan("far", drives=4), 100, 38),
@@ -84,19 +84,19 @@ class MiningRecipe:
     data: dict[str, Towns] = field(default_factory=_data)
     stream: StreamPlan = field(default_factory=lambda: StreamPlan(clips=8, other_texts=64))
     trunk_loop: Loop = field(
-        default_factory=lambda: Loop(steps=250, warmup_steps=30, decay_steps=120, rate=1e-3, muon_rate=0.01)
+        default_factory=lambda: Loop(steps=700, warmup_steps=30, decay_steps=300, rate=1e-3, muon_rate=0.01)
     )
     """Lift, temporal BEV and all that reads them."""
     tokens: StreamPlan = field(default_factory=lambda: StreamPlan(clips=24))
     tokens_loop: Loop = field(
         default_factory=lambda: Loop(
-            steps=700, warmup_steps=30, decay_steps=450, rate=1e-3, muon_rate=0.01, weight_decay=0.2
+            steps=1000, warmup_steps=30, decay_steps=600, rate=1e-3, muon_rate=0.01, weight_decay=0.2
         )
     )
     """Scene tokens and heads, over BEVs that are held: a step costs a quarter."""
     forecast: ForecastPlan = field(default_factory=ForecastPlan)
     paths_loop: Loop = field(
-        default_factory=lambda: Loop(steps=300, warmup_steps=20, decay_steps=200, rate=2e-3, weight_decay=0.1)
+        default_factory=lambda: Loop(steps=800, warmup_steps=20, decay_steps=500, rate=2e-3, weight_decay=0.1)
     )
     belief_loop: Loop = field(
         default_factory=lambda: Loop(steps=400, warmup_steps=20, decay_steps=200, rate=1e-3, weight_decay=0.02)

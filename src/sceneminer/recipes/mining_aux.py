@@ -1,7 +1,8 @@
 """Dense auxiliaries: what lies around ego, asked of the BEV and of the scene tokens, and discarded before they freeze.
 
 They teach the trunk geometry (drivable area, occupancy, agents' centres) and motion (velocities, occupancy in one and
-two seconds), since tags and captions alone say little of where things are and how they move.
+two seconds), since tags and captions alone say little of where things are and how they move. Near ego the tokens are
+asked about cells as fine as the BEV's: what they tell apart by coarse cells alone, physics cannot use.
 """
 
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sceneminer.geometry.grid import BevGrid
+from sceneminer.model.forecast import EgoReader
 from sceneminer.model.tokens import CrossBlock, fourier
 from sceneminer.recipes.mining_set import CLASSES, Agents
 
@@ -24,6 +26,8 @@ _SPEED_MPS = 5.0
 _LEAST_SIDE_M = 2.0
 """Boxes count as at least this wide, so that a pedestrian covers a cell's centre."""
 _BANDS = 6
+_NEAR_M = (-10.0, 30.0, -16.0, 16.0)
+"""x from and to, y from and to: where the tokens are asked about fine cells."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +85,8 @@ def cells_of(truth: DenseTruth, cells: Int[Tensor, "n"] | None) -> DenseTruth:
 
 
 class DenseAuxiliaries(nn.Module):
-    """Two readers: one of the fused BEV, cell by cell; one that asks the scene tokens about each coarse cell."""
+    """Three readers: one of the fused BEV, cell by cell; one that asks the scene tokens about coarse cells and, near
+    ego, about fine ones; one that asks them how ego drives."""
 
     def __init__(self, *, bev_width: int, token_width: int, grid: BevGrid, token_grid: tuple[int, int]):
         super().__init__()
@@ -90,26 +95,42 @@ class DenseAuxiliaries(nn.Module):
         self.bev = nn.Sequential(nn.Linear(bev_width, 96), nn.GELU(), nn.Linear(96, out))
         width = 128
         self.ask = nn.Linear(2 * (1 + 2 * _BANDS), width)
+        self.fine = nn.Parameter(torch.zeros(width))
         self.norm, self.key_value = nn.LayerNorm(token_width), nn.Linear(token_width, 2 * width)
         self.blocks = nn.ModuleList(CrossBlock(width) for _ in range(2))
         self.say = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, out))
+        self.ego = EgoReader(token_width=token_width)
         extent = max(abs(v) for v in (grid.x_min_m, grid.x_max_m, grid.y_min_m, grid.y_max_m))
         centers = torch.from_numpy(grid.centers()).float().movedim(-1, 0)[None] / extent
         cells = functional.adaptive_avg_pool2d(centers, token_grid)[0].flatten(1).T
         self.register_buffer("cells", fourier(cells, _BANDS), persistent=False)
+        x, y = torch.from_numpy(grid.centers()).float().flatten(0, 1).T
+        near = (x >= _NEAR_M[0]) & (x <= _NEAR_M[1]) & (y >= _NEAR_M[2]) & (y <= _NEAR_M[3])
+        self.register_buffer("near", near.nonzero()[:, 0], persistent=False)
+        self.register_buffer(
+            "near_cells", fourier(centers[0].flatten(1).T[self.get_buffer("near")], _BANDS), persistent=False
+        )
 
     def of_bev(self, bev: Float[Tensor, "c ch y x"]) -> Float[Tensor, "c out n"]:
         """What the fused BEV says; its last channel is the observed mask."""
         return self.bev(bev[:, :-1].movedim(1, -1)).movedim(-1, 1).flatten(2)
 
-    def of_tokens(self, tokens: Float[Tensor, "c q w"], cells: Int[Tensor, "n"]) -> Float[Tensor, "c out n"]:
-        """What the tokens say of some cells of ``token_grid``, counted row by row."""
+    def of_ego(self, tokens: Float[Tensor, "c q w"]) -> Float[Tensor, "c s 2"]:
+        """Ego's speed and turn rate, as ``EgoReader`` has them."""
+        return self.ego(self.norm(tokens))
+
+    def of_tokens(
+        self, tokens: Float[Tensor, "c q w"], cells: Int[Tensor, "n"], near: Int[Tensor, "m"]
+    ) -> tuple[Float[Tensor, "c out n"], Float[Tensor, "c out m"]]:
+        """What the tokens say of some cells of ``token_grid``, counted row by row, and of some of those ``near``."""
         key, value = self.key_value(self.norm(tokens)).chunk(2, -1)
-        asked = self.ask(self.get_buffer("cells")[cells]).expand(len(tokens), -1, -1)
+        coarse, fine = self.ask(self.get_buffer("cells")[cells]), self.ask(self.get_buffer("near_cells")[near])
+        asked = torch.cat([coarse, fine + self.fine]).expand(len(tokens), -1, -1)
         valid = torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
         for block in self.blocks:
             asked = block(asked, key, value, valid)
-        return self.say(asked).transpose(1, 2)
+        said = self.say(asked).transpose(1, 2)
+        return said[..., : len(cells)], said[..., len(cells) :]
 
 
 def dense_loss(said: Float[Tensor, "c out n"], truth: DenseTruth) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:

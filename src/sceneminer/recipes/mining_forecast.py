@@ -15,13 +15,13 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from sceneminer.model.forecast import CELLS, ForecastHead, agents_of_cells, existence
+from sceneminer.model.forecast import CELLS, EGO_KNOTS_S, ForecastHead, agents_of_cells, existence
 from sceneminer.model.forecast_risk import clip_risks
 from sceneminer.model.stream import Stream
 from sceneminer.recipes.mining_features import Window
 from sceneminer.recipes.mining_set import NOW, Agents, ClipRef
 
-_STEPS_A_FRAME = 5
+_STATES_HZ = 10
 
 
 @dataclass(frozen=True)
@@ -53,13 +53,14 @@ class CellTruth:
     """From now on."""
     kind: Int[Tensor, "c n"]
     risk: Float[Tensor, "c n"]
-    ego: Float[Tensor, "c 2"]
+    ego: Float[Tensor, "c s 2"]
+    """Speed and turn rate at ``EGO_KNOTS_S``; NaN where unknown."""
 
     def __getitem__(self, rows: Tensor) -> "CellTruth":
         return CellTruth(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
 
 
-def cell_truth(agents: Agents, ego: Float[Tensor, "c 2"]) -> CellTruth:
+def cell_truth(agents: Agents, ego: Float[Tensor, "c s 2"]) -> CellTruth:
     """The agent of each cell: of several in one, the riskiest, then the nearest."""
     rows, columns = CELLS.shape
     index, inside = CELLS.cells(agents.state[..., :2].double().numpy())
@@ -79,10 +80,22 @@ def cell_truth(agents: Agents, ego: Float[Tensor, "c 2"]) -> CellTruth:
     return CellTruth(found, state, future, agents.kind[at, pick], agents.risk[at, pick], ego)
 
 
-def ego_truth(windows: Sequence[Window], clips: Sequence[ClipRef]) -> Float[Tensor, "c 2"]:
-    """Ego's speed (m/s) and turn rate (rad/s) at each clip's last Frame."""
-    found = [windows[r.window].tensors["ego"][(r.first + NOW) * _STEPS_A_FRAME, 3:5] for r in clips]
+def ego_truth(windows: Sequence[Window], clips: Sequence[ClipRef]) -> Float[Tensor, "c s 2"]:
+    """Ego's speed (m/s) and turn rate (rad/s) around each clip's last Frame, at ``EGO_KNOTS_S``; NaN past the end."""
+    offsets = np.round(np.array(EGO_KNOTS_S) * _STATES_HZ).astype(np.int64)
+    found = []
+    for clip in clips:
+        driven = windows[clip.window].tensors["ego"][:, 3:5]
+        at = (clip.first + NOW) * _STATES_HZ // 2 + offsets
+        found.append(np.where((at < len(driven))[:, None], driven[np.minimum(at, len(driven) - 1)], np.nan))
     return torch.from_numpy(np.stack(found).astype(np.float32))
+
+
+def ego_loss(said: Float[Tensor, "c s 2"], truth: Float[Tensor, "c s 2"]) -> Float[Tensor, ""]:
+    """In units of half a metre and a twentieth of a radian a second."""
+    known = torch.isfinite(truth)
+    scale = said.new_tensor([0.5, 0.05])
+    return functional.smooth_l1_loss((said / scale)[known], (truth / scale)[known])
 
 
 def risk_truth(windows: Sequence[Window], clips: Sequence[ClipRef]) -> Float[Tensor, "c"]:
@@ -113,7 +126,7 @@ def forecast_loss(
     kind = functional.cross_entropy(said["kind"].flatten(0, 1), truth.kind.flatten(), reduction="none")
     state_loss = _mean(_state_error(said["state"], truth.state, there), weight)
     kind_loss = _mean(kind.reshape(there.shape), weight)
-    ego = functional.smooth_l1_loss(said["ego"] / torch.tensor([1.0, 0.1]), truth.ego / torch.tensor([1.0, 0.1]))
+    ego = ego_loss(said["ego"], truth.ego)
     parts = {"belief": belief.mean() * 10, "state": state_loss, "future": future_loss, "kind": kind_loss, "ego": ego}
     return torch.stack(list(parts.values())).sum(), {k: float(v.detach()) for k, v in parts.items()}
 

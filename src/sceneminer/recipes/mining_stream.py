@@ -19,6 +19,7 @@ from sceneminer.model.stream import Stream, mean_embedding, round_stream
 from sceneminer.model.tokens import pool_patches
 from sceneminer.recipes.mining_aux import DenseAuxiliaries, cells_of, coarser, dense_loss, dense_truth
 from sceneminer.recipes.mining_features import Window
+from sceneminer.recipes.mining_forecast import ego_loss, ego_truth
 from sceneminer.recipes.mining_set import (
     FRAMES,
     NOW,
@@ -53,7 +54,7 @@ class StreamPlan:
     embed_weight: float = 1.0
     tags_weight: float = 1.5
     cells: int = 240
-    """Coarse cells that the tokens are asked about in a step."""
+    """Coarse cells that the tokens are asked about in a step, and as many fine ones near ego."""
     dense_weight: float = 1.0
     """0 leaves the dense auxiliaries out."""
     text_scale: float = 20.0
@@ -95,6 +96,7 @@ class StreamTraining(nn.Module):
         valid = torch.ones(c, t, v, dtype=torch.bool)
         age_s = torch.arange(FRAMES - 1, -1, -1) * (self.config.frame_period_us / 1e6)
         tokens = self.scene_tokens(
+            embeddings=batch.embeddings,
             patches=pooled.unflatten(0, (c, t, v)),
             valid=valid,
             rays=batch.views.rays.expand(c, t, v, ty, tx, 3),
@@ -165,9 +167,12 @@ def stream_loss(
         stream = training.streams(batch, fused, generator=generator)
         total = training.dense.token_grid[0] * training.dense.token_grid[1]
         cells = torch.randperm(total, generator=generator)[: plan.cells]
-        said = {"tokens": training.dense.of_tokens(stream.tokens.float(), cells)} if plan.dense_weight else {}
-        if plan.dense_weight and cache is None:
-            said["bev"] = training.dense.of_bev(fused)
+        near = torch.randperm(len(training.dense.get_buffer("near")), generator=generator)[: plan.cells]
+        said, ego = {}, None
+        if plan.dense_weight:
+            ego = training.dense.of_ego(stream.tokens.float())
+            said["tokens"], said["near"] = training.dense.of_tokens(stream.tokens.float(), cells, near)
+            said |= {"bev": training.dense.of_bev(fused)} if cache is None else {}
     stream = Stream(*(left_out(x, plan.drop, generator) for x in (stream.tokens, stream.embedding)))
     embedded = training.embed(stream)
     embed_loss = _text_loss(training, embedded, list(chosen), bank, rng)
@@ -177,8 +182,11 @@ def stream_loss(
     loss = plan.embed_weight * embed_loss + plan.tags_weight * tags_loss
     figures = {"embed": float(embed_loss.detach()), "tags": float(tags_loss.detach())}
     if plan.dense_weight:
-        dense, parts = _dense(training, windows, refs, said, cells)
+        dense, parts = _dense(training, windows, refs, said, cells, near)
         loss, figures = loss + plan.dense_weight * dense, figures | parts
+    if ego is not None:
+        driven = ego_loss(ego.float(), ego_truth(windows, refs))
+        loss, figures = loss + plan.dense_weight * driven, figures | {"ego": float(driven.detach())}
     return loss, figures
 
 
@@ -226,13 +234,18 @@ def _dense(
     refs: Sequence[ClipRef],
     said: Mapping[str, Tensor],
     cells: Tensor,
+    near: Tensor,
 ) -> tuple[Tensor, dict[str, float]]:
     drivable = torch.from_numpy(np.stack([windows[r.window].tensors["drivable"][r.first + NOW] for r in refs]))
     truth = dense_truth(agents_of(windows, refs), drivable, training.config.grid)
     parts, losses = {}, []
-    coarse = cells_of(coarser(truth, training.dense.token_grid), cells)
+    asked = {
+        "tokens": cells_of(coarser(truth, training.dense.token_grid), cells),
+        "near": cells_of(truth, training.dense.get_buffer("near")[near]),
+        "bev": cells_of(truth, None),
+    }
     for name, values in said.items():
-        on, velocity = dense_loss(values.float(), coarse if name == "tokens" else cells_of(truth, None))
+        on, velocity = dense_loss(values.float(), asked[name])
         losses += [on, velocity]
         parts |= {f"{name}_on": float(on.detach()), f"{name}_velocity": float(velocity.detach())}
     return torch.stack(losses).sum(), parts
