@@ -32,6 +32,8 @@ _BANDS, _READERS = 6, 4
 _SPEED_MPS, _OFFSET_M, _FUTURE_M = 8.0, 3.0, 8.0
 _SIZE_M = (3.5, 1.6)
 _TURN_RPS = 0.2
+_EGO = (20.0, 0.5)
+"""Units that ego's speed (m/s) and turn rate (rad/s) are told in."""
 _NOBODY = 3.0
 """Log odds of nobody before training: about one cell in a few dozen holds an agent."""
 _APART_M = 2.0
@@ -52,7 +54,7 @@ class EgoReader(nn.Module):
     def forward(self, normed: Float[Tensor, "c q w"]) -> Float[Tensor, "c s 2"]:
         weight = (normed @ self.weight / normed.shape[-1] ** 0.5).softmax(-1)
         said = self.say(functional.gelu(self.inner((weight[:, None] @ normed)[:, 0])))
-        return said.unflatten(-1, (-1, 2)) * said.new_tensor([_SPEED_MPS, _TURN_RPS])
+        return said.unflatten(-1, (-1, 2)) * said.new_tensor(_EGO)
 
 
 class ForecastHead(nn.Module):

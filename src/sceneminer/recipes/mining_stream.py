@@ -57,6 +57,8 @@ class StreamPlan:
     """Coarse cells that the tokens are asked about in a step, and as many fine ones near ego."""
     dense_weight: float = 1.0
     """0 leaves the dense auxiliaries out."""
+    ego_weight: float = 0.3
+    """Of ego's drive among the dense auxiliaries: it has more to lose than all others together at first."""
     text_scale: float = 20.0
     """Of cosines in the contrast: between the tower's own and a softer one, since residuals start at nothing."""
 
@@ -186,7 +188,7 @@ def stream_loss(
         loss, figures = loss + plan.dense_weight * dense, figures | parts
     if ego is not None:
         driven = ego_loss(ego.float(), ego_truth(windows, refs))
-        loss, figures = loss + plan.dense_weight * driven, figures | {"ego": float(driven.detach())}
+        loss, figures = loss + plan.dense_weight * plan.ego_weight * driven, figures | {"ego": float(driven.detach())}
     return loss, figures
 
 
