@@ -42,8 +42,25 @@ def index_of(x_m: float, y_m: float, level: int = 0) -> int:
 
 def test_points_run_over_heights_rows_columns():
     points = lift_points(GRID, (0.0, 2.5))
-    assert points.shape == (200, 3)
-    assert points[index_of(5, -3, level=1)].tolist() == [5.0, -3.0, 2.5]
+    i = index_of(5, -3, level=1)
+    assert points.xyz_m[i].tolist() == [5.0, -3.0, 2.5]
+    assert (points.cell[i], points.level[i]) == (index_of(5, -3), 1)
+
+
+def test_cells_near_ego_are_looked_at_in_five_places_where_they_are_coarse():
+    points = lift_points(GRID, (0.0, 2.5))
+    assert len(points.cell) == 200 * 5
+    mine = points.xyz_m[(points.cell == index_of(5, -3)) & (points.level == 1)]
+    assert sorted(map(tuple, mine)) == sorted(
+        (5 + dx, -3 + dy, 2.5) for dx, dy in [(0, 0), (-0.5, -0.5), (-0.5, 0.5), (0.5, -0.5), (0.5, 0.5)]
+    )
+    assert len(lift_points(BevGrid(-10.0, 10.0, -10.0, 10.0, 1.0), (0.0,)).cell) == 400
+    wide = lift_points(BevGrid(-50.0, 50.0, -50.0, 50.0, 2.0), (0.0,))
+    far = np.hypot(*wide.xyz_m[:, :2].T) > 40
+    assert len(np.unique(wide.cell[far])) == far.sum()
+    starts = np.cumsum([0, *points.runs])
+    assert starts[-1] == len(points.cell)
+    assert all(len(np.unique(points.cell[a:b])) == b - a for a, b in zip(starts[:-1], starts[1:], strict=True))
 
 
 def test_a_point_ahead_lands_where_the_pinhole_says():
@@ -120,13 +137,13 @@ def make_lift(*, patch_dim: int = 6, heights_m: tuple[float, ...] = (0.0, 1.5)) 
 
 def slow_lift(lift: Lift, patches, valid, points: LiftPoints):
     """One point of one camera at a time, interpolating the volume feature × probability."""
-    shape = (lift.levels, 100)
-    total, count = torch.zeros(*shape, lift.width, dtype=torch.float64), torch.zeros(shape)
+    where = lift_points(GRID, (0.0, 1.5))
+    total, count = torch.zeros(100, lift.width, dtype=torch.float64), torch.zeros(100)
     for view, grid in enumerate(patches):
         normed = torch.nn.functional.layer_norm(grid, grid.shape[-1:])
-        feature = normed @ lift.reduce.weight.T + lift.reduce.bias
+        feature = (normed @ lift.reduce.weight.T + lift.reduce.bias).unflatten(-1, (2, lift.width))
         weight = (normed @ lift.distance.weight.T + lift.distance.bias).softmax(-1) * 8
-        volume = (feature[..., None, :] * weight[..., None]).double()
+        volume = (feature[..., None, :, :] * weight[..., None, None]).double()
         rows, columns = grid.shape[:2]
         for p in np.flatnonzero(points.visible[view]) if valid[view] else []:
             x = min(max((points.uv[view, p, 0] + 1) / 2 * columns - 0.5, 0), columns - 1)
@@ -136,10 +153,9 @@ def slow_lift(lift: Lift, patches, valid, points: LiftPoints):
                 for j, wj in ((int(x), 1 - x % 1), (int(x) + 1, x % 1)):
                     for k, wk in ((int(d), 1 - d % 1), (int(d) + 1, d % 1)):
                         if wi * wj * wk > 0:
-                            total[p // 100, p % 100] += wi * wj * wk * volume[i, j, k]
-            count[p // 100, p % 100] += 1
-    count = count.sum(0)
-    return (total.sum(0) / count.clamp(min=1)[:, None]).T.reshape(lift.width, 10, 10), (count > 0).reshape(10, 10)
+                            total[where.cell[p]] += wi * wj * wk * volume[i, j, k, where.level[p]]
+            count[where.cell[p]] += 1
+    return (total / count.clamp(min=1)[:, None]).T.reshape(lift.width, 10, 10), (count > 0).reshape(10, 10)
 
 
 def scene():

@@ -60,7 +60,7 @@ def camera_risk(forecast: Mapping[str, Float[ndarray, "..."]], *, before_s: floa
     each = np.nan_to_num(frames.risk[:, :_FRAMES]).reshape(len(believed), k, _FRAMES)
     weight = forecast["agents"][believed, 8, None] * forecast["odds"][believed]
     agent = np.sum(weight[..., None] * each, 1)
-    total = float(np.percentile(agent.max(0), 95))
+    total = float(np.percentile(OVER(agent), 95))
     row, at = np.unravel_index(int(np.argmax(agent)), agent.shape)
     if agent[row, at] <= 0.0:
         return CameraRisk(total, ambiguity)
@@ -79,6 +79,9 @@ def camera_risk(forecast: Mapping[str, Float[ndarray, "..."]], *, before_s: floa
         measure=name,
         value=float(frames.measures[name][future, at]),
     )
+
+
+OVER = lambda agent: agent.max(0)
 
 
 def clip_risks(forecast: Mapping[str, Float[ndarray, "..."]], *, before_s: float = BEFORE_S) -> Float[ndarray, "a k f"]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from sceneminer.data.frame import Frame, Measurement
@@ -22,7 +22,7 @@ from sceneminer.geometry.pose import invert, transform
 class LiftPoints:
     """Where the points of a BEV grid are seen in the cameras of one Frame.
 
-    Points run over heights, then rows, then columns (``lift_points``).
+    In the order of ``lift_points``.
     """
 
     uv: Float[ndarray, "v p 2"]
@@ -33,11 +33,44 @@ class LiftPoints:
     """False throughout for cameras without measurement or calibration; other values mean nothing there."""
 
 
-def lift_points(grid: BevGrid, heights_m: Sequence[float]) -> Float[ndarray, "p 3"]:
-    """(x, y, z) of each cell centre at each height, in the ego frame; heights outermost, then rows, then columns."""
+NEAR_M = (-12.0, 32.0, -14.0, 14.0)
+"""x from and to, y from and to: here a cell is looked at in more than its middle, since it is wider than many patches."""
+_COARSE_M = 1.5
+"""Cells narrower than this are looked at in their middle alone."""
+
+
+@dataclass(frozen=True, eq=False)
+class PointSet:
+    """The points of a BEV grid that are looked up in images."""
+
+    xyz_m: Float[ndarray, "p 3"]
+    """In the ego frame."""
+    cell: Int[ndarray, "p"]
+    """Which cell each belongs to, counted row by row."""
+    level: Int[ndarray, "p"]
+    """Which of the heights it has."""
+    runs: tuple[int, ...]
+    """Lengths of the runs that they come in: within one no cell is there twice."""
+
+
+@lru_cache(maxsize=8)
+def lift_points(grid: BevGrid, heights_m: tuple[float, ...]) -> PointSet:
+    """The middle of each cell at each height (heights outermost, then rows, then columns), then, of cells near ego, the
+    middles of their quarters."""
     centers = grid.centers().reshape(-1, 2)
-    levels = [np.concatenate([centers, np.full((len(centers), 1), height)], -1) for height in heights_m]
-    return np.concatenate(levels)
+    x, y = centers.T
+    near = np.flatnonzero((x > NEAR_M[0]) & (x < NEAR_M[1]) & (y > NEAR_M[2]) & (y < NEAR_M[3]))
+    quarters = grid.cell_m / 4 * np.array([(-1, -1), (-1, 1), (1, -1), (1, 1)])
+    parts = [(centers, np.arange(len(centers)))]
+    if grid.cell_m > _COARSE_M:
+        parts += [(centers[near] + quarter, near) for quarter in quarters]
+    placed = [(xy, cell, level) for xy, cell in parts for level in range(len(heights_m))]
+    return PointSet(
+        np.concatenate([np.concatenate([xy, np.full((len(xy), 1), heights_m[k])], 1) for xy, _, k in placed]),
+        np.concatenate([cell for _, cell, _ in placed]),
+        np.concatenate([np.full(len(cell), k) for _, cell, k in placed]),
+        tuple(len(cell) for _, cell, _ in placed),
+    )
 
 
 def sample_points(frame: Frame, cameras: Sequence[str], *, grid: BevGrid, heights_m: Sequence[float]) -> LiftPoints:
@@ -46,7 +79,7 @@ def sample_points(frame: Frame, cameras: Sequence[str], *, grid: BevGrid, height
     Cameras keep the order given; an unknown, invalid or uncalibrated one sees nothing. Without poses the ego is
     taken to stand between the reference time and the camera's.
     """
-    points = lift_points(grid, heights_m)
+    points = lift_points(grid, tuple(heights_m)).xyz_m
     v, p = len(cameras), len(points)
     uv = np.zeros((v, p, 2), np.float32)
     distance_m = np.zeros((v, p), np.float32)

@@ -84,13 +84,13 @@ class MiningRecipe:
     data: dict[str, Towns] = field(default_factory=_data)
     stream: StreamPlan = field(default_factory=lambda: StreamPlan(clips=8, other_texts=64))
     trunk_loop: Loop = field(
-        default_factory=lambda: Loop(steps=700, warmup_steps=30, decay_steps=300, rate=1e-3, muon_rate=0.01)
+        default_factory=lambda: Loop(steps=600, warmup_steps=30, decay_steps=300, rate=3e-3, muon_rate=0.01)
     )
     """Lift, temporal BEV and all that reads them."""
     tokens: StreamPlan = field(default_factory=lambda: StreamPlan(clips=24))
     tokens_loop: Loop = field(
         default_factory=lambda: Loop(
-            steps=1000, warmup_steps=30, decay_steps=600, rate=1e-3, muon_rate=0.01, weight_decay=0.2
+            steps=800, warmup_steps=30, decay_steps=500, rate=1e-3, muon_rate=0.01, weight_decay=0.2
         )
     )
     """Scene tokens and heads, over BEVs that are held: a step costs a quarter."""

@@ -22,6 +22,8 @@ from sceneminer.recipes.mining_features import Window
 from sceneminer.recipes.mining_set import NOW, Agents, ClipRef
 
 _STATES_HZ = 10
+_NAMED_FROM = 0.1
+"""Clips of less risk name nobody in particular."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class ForecastPlan:
     """Share of the loss that futures get that were not the nearest, lest they die."""
     physics_clips: int = 1200
     """On so many of the training clips the physics is computed, for the second phase."""
+    name_weight: float = 0.3
+    """What naming the riskiest agent weighs, in the second phase."""
     keep_belief: float = 0.3
     """What the belief in truth weighs beside agreement in risk, in the second phase."""
 
@@ -184,13 +188,16 @@ def physics_of(head: ForecastHead, stream: Stream, *, agents: int, say: Callable
     return Physics(torch.stack(cells), torch.from_numpy(np.stack(risks)).float())
 
 
-def risk_of_belief(belief: Float[Tensor, "c n j"], physics: Physics) -> Float[Tensor, "c"]:
-    """A clip's risk as ``camera_risk`` has it, with gradients to the beliefs."""
+def risk_of_belief(belief: Float[Tensor, "c n j"], physics: Physics) -> tuple[Float[Tensor, "c"], Float[Tensor, "c a"]]:
+    """A clip's risk as ``camera_risk`` has it and each agent's largest, with gradients to the beliefs."""
     rows = torch.arange(len(belief))[:, None]
     weight = belief.softmax(-1)[rows, physics.cells][..., 1:]
     agent = (weight[..., None] * physics.risk).sum(2)
     # The 95th percentile of 21 instants is the second largest.
-    return agent.amax(1).topk(2, -1).values[:, 1]
+    return OVER(agent).topk(2, -1).values[:, 1], agent.amax(-1)
+
+
+OVER = lambda agent: agent.amax(1)
 
 
 def belief_loss(
@@ -198,12 +205,23 @@ def belief_loss(
 ) -> tuple[Tensor, dict[str, float]]:
     """The loss of the second phase: risk as the tracks have it, and the belief in who is there."""
     said = head.cells(stream)
-    found = risk_of_belief(said["belief"], physics).clamp(1e-4, 1 - 1e-4)
-    agree = functional.binary_cross_entropy(found, risk)
+    found, each = risk_of_belief(said["belief"], physics)
+    agree = functional.binary_cross_entropy(found.clamp(1e-4, 1 - 1e-4), risk)
     there = truth.agent >= 0
+    named = _naming_loss(each, truth, physics)
     with torch.no_grad():
         _, nearest = _futures(said["futures"], truth.future, there)
     target = torch.where(there, 1 + nearest, 0)
     belief = functional.cross_entropy(said["belief"].flatten(0, 1), target.flatten()) * 10
-    parts = {"risk": agree, "belief": belief}
-    return agree + plan.keep_belief * belief, {k: float(v.detach()) for k, v in parts.items()}
+    parts = {"risk": agree, "belief": belief, "named": named}
+    loss = agree + plan.keep_belief * belief + plan.name_weight * named
+    return loss, {k: float(v.detach()) for k, v in parts.items()}
+
+
+def _naming_loss(each: Float[Tensor, "c a"], truth: CellTruth, physics: Physics) -> Float[Tensor, ""]:
+    """Cross-entropy of the truly riskiest agent's cell under the agents' risks, where physics was computed for it."""
+    risk, cell = truth.risk.nan_to_num().masked_fill(truth.agent < 0, 0.0).max(1)
+    right = physics.cells == cell[:, None]
+    counts = (risk > _NAMED_FROM) & right.any(1)
+    share = (each * right).sum(1) / each.sum(1).clamp(min=1e-6)
+    return -(share.clamp(min=1e-4).log() * counts).sum() / counts.sum().clamp(min=1)

@@ -120,20 +120,29 @@ def window_views(window: Window, config: ModelConfig) -> Views:
     """Of every Frame of a window, from the calibration of each image."""
     if "camera_from_ego" not in window.tensors:
         return town_views(config, window.size_hw)
-    poses, intrinsics, size = (window.tensors[name] for name in ("camera_from_ego", "intrinsics", "size_px"))
     points, rays, eye = [], [], np.eye(4)
-    for t in range(len(poses)):
-        seen = {}
-        for v in range(poses.shape[1]):
-            k, (width, height) = intrinsics[t, v], size[t, v]
-            fx, fy, cx, cy = float(k[0, 0]), float(k[1, 1]), float(k[0, 2]), float(k[1, 2])
-            lens = Camera(int(width), int(height), fx, fy, cx, cy)
-            sensor = Sensor(f"camera {v}", "camera", invert(poses[t, v]), lens)
-            seen[sensor.name] = Measurement(sensor, 0, 0, eye, True)
+    for t in range(len(window.embeddings)):
+        sensors = [
+            Sensor(f"camera {v}", "camera", invert(pose), lens) for v, (pose, lens) in enumerate(cameras_of(window, t))
+        ]
+        seen = {sensor.name: Measurement(sensor, 0, 0, eye, True) for sensor in sensors}
         frame = Frame("", 0, eye, seen)
         points.append(sample_points(frame, tuple(seen), grid=config.grid, heights_m=config.heights_m))
         rays.append(token_rays(frame, tuple(seen), token_grid=config.image_token_grid))
     return Views(tuple(points), torch.from_numpy(np.stack(rays)))
+
+
+def cameras_of(window: Window, frame: int) -> list[tuple[Float[ndarray, "4 4"], Camera]]:
+    """camera_from_ego and lens of each camera at one Frame."""
+    if "camera_from_ego" not in window.tensors:
+        sensors = rig_sensors(window.size_hw, CAMERAS).sensors
+        found = [(sensors[name].ego_from_sensor, sensors[name].camera) for name in CAMERAS]
+        return [(invert(pose), lens) for pose, lens in found if lens is not None]
+    poses, intrinsics, size = (window.tensors[name][frame] for name in ("camera_from_ego", "intrinsics", "size_px"))
+    return [
+        (pose, Camera(int(w), int(h), float(k[0, 0]), float(k[1, 1]), float(k[0, 2]), float(k[1, 2])))
+        for pose, k, (w, h) in zip(poses, intrinsics, size, strict=True)
+    ]
 
 
 def motion_of(window: Window, first: int) -> Float[Tensor, "t 4 4"]:
@@ -164,9 +173,11 @@ def lift_batch(lift: Lift, patches: Float[Tensor, "n v gh gw d"], points: LiftPo
     """``lift`` of many Frames that share their points: the same numbers up to rounding, several times as fast."""
     n, views, rows, columns, _ = patches.shape
     normed = lift.norm(patches.float())
-    features = lift.reduce(normed).flatten(2, 3)
+    # Heights before patches, so that a point's corners are counted within its height.
+    features = lift.reduce(normed).flatten(2, 3).unflatten(-1, (lift.levels, -1)).transpose(2, 3).flatten(2, 3)
     probability = (lift.distance(normed).softmax(-1) * lift.bins).flatten(2, 3)
-    cells = lift.levels * lift.shape[0] * lift.shape[1]
+    cell, level = lift.get_buffer("cell"), lift.get_buffer("level")
+    cells = lift.shape[0] * lift.shape[1]
     total = features.new_zeros(n, cells, lift.width)
     count = torch.zeros(cells)
     for view in range(views):
@@ -180,11 +191,11 @@ def lift_batch(lift: Lift, patches: Float[Tensor, "n v gh gw d"], points: LiftPo
         # index_select: its backward pass is an index_add, several times as fast as that of fancy indexing.
         nearer, farther = (chance.index_select(1, b.flatten()).unflatten(1, corner.shape) for b in (bins, bins + 1))
         at_distance = nearer * (1 - fraction) + farther * fraction
-        pulled = features[:, view].index_select(1, corner.flatten()).unflatten(1, corner.shape)
-        total = total.index_add(1, seen, torch.einsum("npk,npkc->npc", weight * at_distance, pulled).to(total))
-        count = count.index_add(0, seen, torch.ones(len(seen)))
-    total = total.unflatten(1, (lift.levels, -1)).sum(1)
-    count = count.reshape(lift.levels, -1).sum(0).to(total)
+        of_level = corner + level[seen, None] * (rows * columns)
+        pulled = features[:, view].index_select(1, of_level.flatten()).unflatten(1, corner.shape)
+        total = total.index_add(1, cell[seen], torch.einsum("npk,npkc->npc", weight * at_distance, pulled).to(total))
+        count = count.index_add(0, cell[seen], torch.ones(len(seen)))
+    count = count.to(total)
     mean = total / count.clamp(min=1.0)[:, None]
     observed = (count > 0).to(mean)[:, None].expand(n, -1, 1)
     return torch.cat([mean, observed], -1).transpose(1, 2).unflatten(2, lift.shape)

@@ -18,6 +18,7 @@ from sceneminer.model.scene_model import SceneModel
 from sceneminer.model.stream import Stream, mean_embedding, round_stream
 from sceneminer.model.tokens import pool_patches
 from sceneminer.recipes.mining_aux import DenseAuxiliaries, cells_of, coarser, dense_loss, dense_truth
+from sceneminer.recipes.mining_distance import distance_loss, patch_distances
 from sceneminer.recipes.mining_features import Window
 from sceneminer.recipes.mining_forecast import ego_loss, ego_truth
 from sceneminer.recipes.mining_set import (
@@ -27,6 +28,7 @@ from sceneminer.recipes.mining_set import (
     ClipRef,
     agents_of,
     batch_of,
+    cameras_of,
     lift_views,
     motion_of,
     read_batch,
@@ -57,6 +59,8 @@ class StreamPlan:
     """Coarse cells that the tokens are asked about in a step, and as many fine ones near ego."""
     dense_weight: float = 1.0
     """0 leaves the dense auxiliaries out."""
+    distance_weight: float = 0.3
+    """Of patches' distances among the dense auxiliaries."""
     ego_weight: float = 0.3
     """Of ego's drive among the dense auxiliaries: it has more to lose than all others together at first."""
     text_scale: float = 20.0
@@ -170,9 +174,9 @@ def stream_loss(
         total = training.dense.token_grid[0] * training.dense.token_grid[1]
         cells = torch.randperm(total, generator=generator)[: plan.cells]
         near = torch.randperm(len(training.dense.get_buffer("near")), generator=generator)[: plan.cells]
-        said, ego = {}, None
+        said = dict[str, Tensor]()
         if plan.dense_weight:
-            ego = training.dense.of_ego(stream.tokens.float())
+            said["ego"] = training.dense.of_ego(stream.tokens.float())
             said["tokens"], said["near"] = training.dense.of_tokens(stream.tokens.float(), cells, near)
             said |= {"bev": training.dense.of_bev(fused)} if cache is None else {}
     stream = Stream(*(left_out(x, plan.drop, generator) for x in (stream.tokens, stream.embedding)))
@@ -184,11 +188,14 @@ def stream_loss(
     loss = plan.embed_weight * embed_loss + plan.tags_weight * tags_loss
     figures = {"embed": float(embed_loss.detach()), "tags": float(tags_loss.detach())}
     if plan.dense_weight:
-        dense, parts = _dense(training, windows, refs, said, cells, near)
-        loss, figures = loss + plan.dense_weight * dense, figures | parts
-    if ego is not None:
-        driven = ego_loss(ego.float(), ego_truth(windows, refs))
-        loss, figures = loss + plan.dense_weight * plan.ego_weight * driven, figures | {"ego": float(driven.detach())}
+        parts = _dense(training, windows, refs, said, cells, near)
+        if cache is None:
+            # Of the last Frame alone: its agents are at hand, and distances are no matter of time.
+            shown = batch.patches[:, NOW]
+            far = distance_loss(training.lift, shown, _distances(windows, refs, (shown.shape[2], shown.shape[3])))
+            parts["distance"] = plan.distance_weight * far
+        loss = loss + plan.dense_weight * torch.stack(list(parts.values())).sum()
+        figures |= {name: float(part.detach()) for name, part in parts.items()}
     return loss, figures
 
 
@@ -237,17 +244,26 @@ def _dense(
     said: Mapping[str, Tensor],
     cells: Tensor,
     near: Tensor,
-) -> tuple[Tensor, dict[str, float]]:
+) -> dict[str, Tensor]:
+    """What the auxiliaries lose, by what they are about."""
     drivable = torch.from_numpy(np.stack([windows[r.window].tensors["drivable"][r.first + NOW] for r in refs]))
     truth = dense_truth(agents_of(windows, refs), drivable, training.config.grid)
-    parts, losses = {}, []
     asked = {
         "tokens": cells_of(coarser(truth, training.dense.token_grid), cells),
         "near": cells_of(truth, training.dense.get_buffer("near")[near]),
         "bev": cells_of(truth, None),
     }
-    for name, values in said.items():
-        on, velocity = dense_loss(values.float(), asked[name])
-        losses += [on, velocity]
-        parts |= {f"{name}_on": float(on.detach()), f"{name}_velocity": float(velocity.detach())}
-    return torch.stack(losses).sum(), parts
+    parts = {"ego": training.plan.ego_weight * ego_loss(said["ego"].float(), ego_truth(windows, refs))}
+    for name in (key for key in asked if key in said):
+        parts[f"{name}_on"], parts[f"{name}_velocity"] = dense_loss(said[name].float(), asked[name])
+    return parts
+
+
+def _distances(
+    windows: Sequence[Window], refs: Sequence[ClipRef], patch_grid: tuple[int, int]
+) -> Float[Tensor, "c v gh gw"]:
+    agents = agents_of(windows, refs)
+    found = [
+        patch_distances(agents, k, cameras_of(windows[r.window], r.first + NOW), patch_grid) for k, r in enumerate(refs)
+    ]
+    return torch.from_numpy(np.stack(found)).float()
