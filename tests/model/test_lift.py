@@ -1,5 +1,6 @@
 """Where BEV points land in images, and what the lift makes of it."""
 
+import itertools
 import math
 from dataclasses import replace
 
@@ -60,7 +61,7 @@ def test_cells_near_ego_are_looked_at_in_five_places_where_they_are_coarse():
     assert len(np.unique(wide.cell[far])) == far.sum()
     starts = np.cumsum([0, *points.runs])
     assert starts[-1] == len(points.cell)
-    assert all(len(np.unique(points.cell[a:b])) == b - a for a, b in zip(starts[:-1], starts[1:], strict=True))
+    assert all(len(np.unique(points.cell[a:b])) == b - a for a, b in itertools.pairwise(starts))
 
 
 def test_a_point_ahead_lands_where_the_pinhole_says():

@@ -1,7 +1,7 @@
 """Physics on a forecast: the criticality measures of ``labels`` run on every future of every agent that a head names.
 
-Ego drives as the head says that it has driven and will. Each agent's risk at each instant is the mean over its futures by
-their odds, times the belief that the agent is there; from there on it is as for given tracks: a frame's risk is the
+Ego drives as the head says that it has driven and will. Each agent's risk at each instant is the mean over its futures
+by their odds, times the belief that the agent is there; from there on it is as for given tracks: a frame's risk is the
 largest, a clip's the 95th percentile over its frames (``labels.risk``).
 """
 
@@ -60,7 +60,7 @@ def camera_risk(forecast: Mapping[str, Float[ndarray, "..."]], *, before_s: floa
     each = np.nan_to_num(frames.risk[:, :_FRAMES]).reshape(len(believed), k, _FRAMES)
     weight = forecast["agents"][believed, 8, None] * forecast["odds"][believed]
     agent = np.sum(weight[..., None] * each, 1)
-    total = float(np.percentile(OVER(agent), 95))
+    total = float(np.percentile(agent.max(0), 95))
     row, at = np.unravel_index(int(np.argmax(agent)), agent.shape)
     if agent[row, at] <= 0.0:
         return CameraRisk(total, ambiguity)
@@ -79,9 +79,6 @@ def camera_risk(forecast: Mapping[str, Float[ndarray, "..."]], *, before_s: floa
         measure=name,
         value=float(frames.measures[name][future, at]),
     )
-
-
-OVER = lambda agent: agent.max(0)
 
 
 def clip_risks(forecast: Mapping[str, Float[ndarray, "..."]], *, before_s: float = BEFORE_S) -> Float[ndarray, "a k f"]:

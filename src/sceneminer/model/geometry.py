@@ -34,7 +34,7 @@ class LiftPoints:
 
 
 NEAR_M = (-12.0, 32.0, -14.0, 14.0)
-"""x from and to, y from and to: here a cell is looked at in more than its middle, since it is wider than many patches."""
+"""x from and to, y from and to: here a cell is wider than many patches, so that more than its middle is looked at."""
 _COARSE_M = 1.5
 """Cells narrower than this are looked at in their middle alone."""
 

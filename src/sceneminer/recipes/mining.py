@@ -96,10 +96,10 @@ class MiningRecipe:
     """Scene tokens and heads, over BEVs that are held: a step costs a quarter."""
     forecast: ForecastPlan = field(default_factory=ForecastPlan)
     paths_loop: Loop = field(
-        default_factory=lambda: Loop(steps=800, warmup_steps=20, decay_steps=500, rate=2e-3, weight_decay=0.1)
+        default_factory=lambda: Loop(steps=1200, warmup_steps=20, decay_steps=700, rate=2e-3, weight_decay=0.1)
     )
     belief_loop: Loop = field(
-        default_factory=lambda: Loop(steps=400, warmup_steps=20, decay_steps=200, rate=1e-3, weight_decay=0.02)
+        default_factory=lambda: Loop(steps=200, warmup_steps=20, decay_steps=150, rate=1e-3, weight_decay=0.02)
     )
     captions: int = 6
     """Of each training clip."""

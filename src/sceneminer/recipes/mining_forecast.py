@@ -194,10 +194,7 @@ def risk_of_belief(belief: Float[Tensor, "c n j"], physics: Physics) -> tuple[Fl
     weight = belief.softmax(-1)[rows, physics.cells][..., 1:]
     agent = (weight[..., None] * physics.risk).sum(2)
     # The 95th percentile of 21 instants is the second largest.
-    return OVER(agent).topk(2, -1).values[:, 1], agent.amax(-1)
-
-
-OVER = lambda agent: agent.amax(1)
+    return agent.amax(1).topk(2, -1).values[:, 1], agent.amax(-1)
 
 
 def belief_loss(
