@@ -25,10 +25,10 @@ def seer(model):
     head = ForecastHead(token_width=model.config.token_width)
     initialise_head(head, seed=1)
     generator = torch.Generator().manual_seed(2)
-    for part in (head.say, head.ego):
+    for part in (head.say, head.ego.say):
         part.weight.data = 0.1 * torch.randn(part.weight.shape, generator=generator)
     head.believe.bias.data[0] = -4.0
-    head.ego.bias.data[0] = 1.0
+    head.ego.say.bias.data[0::2] = 0.4
     model.add_head(head)
     return model
 

@@ -91,6 +91,9 @@ def write_page(origin: Origin, reports: Sequence[SplitReport]) -> str:
         "resamples of whole logs, of the mean over seeds. Differences are paired: both methods on the same resamples, "
         "against whichever other method is best on the split itself. The code is `src/sceneminer/evals/mining_*.py`.",
         "",
+        "What was tried on val, what the auxiliaries bring, what bounds risk, and siblings, cost and back-fill: "
+        "`mining_notes.md`.",
+        "",
         "## Verdicts",
         "",
         *_verdicts(names, reports),
