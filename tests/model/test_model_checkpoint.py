@@ -130,11 +130,11 @@ REFUSALS = {
     "extra key": (lambda f: reweigh(f, lambda w: w.update(x=torch.zeros(1))), "found .*: x that the config does not"),
     "wrong shape": (
         lambda f: reweigh(f, lambda w: w.update({"lift.reduce.bias": torch.zeros(3)})),
-        r"lift.reduce.bias .* as float32 \[16\], found float32 \[3\]",
+        r"lift.reduce.bias .* as float32 \[48\], found float32 \[3\]",
     ),
     "wrong type": (
-        lambda f: reweigh(f, lambda w: w.update({"lift.reduce.bias": torch.zeros(16).half()})),
-        r"as float32 \[16\], found float16 \[16\]",
+        lambda f: reweigh(f, lambda w: w.update({"lift.reduce.bias": torch.zeros(48).half()})),
+        r"as float32 \[48\], found float16 \[48\]",
     ),
     "NaN": (lambda f: reweigh(f, poison), "NaN or infinity in lift.reduce.weight"),
     "infinity": (lambda f: reweigh(f, lambda w: poison(w, torch.inf)), "NaN or infinity in lift.reduce.weight"),
