@@ -38,6 +38,7 @@ from sceneminer.recipes.mining_features import Window, tower_key
 from sceneminer.recipes.mining_set import clips_of_windows
 from sceneminer.recipes.mining_streams import read_streams
 from sceneminer.recipes.mining_text import CaptionBank, make_bank
+from sceneminer.train.loop import git_commit
 
 TAG_PROBES = {"linear probe": False, "small MLP": True}
 """By whether there is a hidden layer."""
