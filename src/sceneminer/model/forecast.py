@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from sceneminer.geometry.grid import BevGrid
 from sceneminer.model.stream import Stream
-from sceneminer.model.tokens import fourier
+from sceneminer.model.tokens import fourier, weighted_mean
 
 FORECAST_BUDGET = 110_000
 """Learned parameters of the head."""
@@ -52,8 +52,7 @@ class EgoReader(nn.Module):
         nn.init.zeros_(self.say.bias)
 
     def forward(self, normed: Float[Tensor, "c q w"]) -> Float[Tensor, "c s 2"]:
-        weight = (normed @ self.weight / normed.shape[-1] ** 0.5).softmax(-1)
-        said = self.say(functional.gelu(self.inner((weight[:, None] @ normed)[:, 0])))
+        said = self.say(functional.gelu(self.inner(weighted_mean(normed, self.weight))))
         return said.unflatten(-1, (-1, 2)) * said.new_tensor(_EGO)
 
 

@@ -13,6 +13,7 @@ from sceneminer.model.added import build_added
 from sceneminer.model.errors import CheckpointError
 from sceneminer.model.forecast import ForecastHead
 from sceneminer.model.stream import HEAD_BUDGET, Stream
+from sceneminer.model.tokens import weighted_mean
 from sceneminer.model.tower import Tower
 
 Signal = Tensor | Mapping[str, Tensor]
@@ -61,9 +62,7 @@ class TokenResidual(nn.Module):
     def forward(
         self, tokens: Float[Tensor, "c q w"], embedding: Float[Tensor, "c e"] | None = None
     ) -> Float[Tensor, "c out"]:
-        normed = self.norm(tokens.float())
-        weight = (normed @ self.query / normed.shape[-1] ** 0.5).softmax(-1)
-        pooled = (weight[:, None] @ normed)[:, 0]
+        pooled = weighted_mean(self.norm(tokens.float()), self.query)
         if embedding is not None:
             # Scaled to the size of what a norm leaves, so that both are heard from the first step.
             mean = functional.normalize(embedding.float(), dim=-1) * embedding.shape[-1] ** 0.5

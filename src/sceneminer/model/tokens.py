@@ -34,6 +34,12 @@ def planar_motion(last_from_frame: Float[Tensor, "*b 4 4"]) -> Float[Tensor, "*b
     return torch.stack([last_from_frame[..., 0, 3], last_from_frame[..., 1, 3], yaw], -1)
 
 
+def weighted_mean(normed: Float[Tensor, "c q w"], query: Float[Tensor, "w"]) -> Float[Tensor, "c w"]:
+    """Tokens as one, by their attention to one learned query."""
+    weight = (normed @ query / normed.shape[-1] ** 0.5).softmax(-1)
+    return (weight[:, None] @ normed)[:, 0]
+
+
 class CrossBlock(nn.Module):
     """Queries read memory, then think: pre-norm cross-attention and a two-layer perceptron."""
 

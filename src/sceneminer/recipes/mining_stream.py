@@ -24,6 +24,7 @@ from sceneminer.recipes.mining_forecast import ego_loss, ego_truth
 from sceneminer.recipes.mining_set import (
     FRAMES,
     NOW,
+    Agents,
     Batch,
     ClipRef,
     agents_of,
@@ -188,11 +189,14 @@ def stream_loss(
     loss = plan.embed_weight * embed_loss + plan.tags_weight * tags_loss
     figures = {"embed": float(embed_loss.detach()), "tags": float(tags_loss.detach())}
     if plan.dense_weight:
-        parts = _dense(training, windows, refs, said, cells, near)
+        agents = agents_of(windows, refs)
+        parts = _dense(training, windows, refs, agents, said, cells, near)
         if cache is None:
             # Of the last Frame alone: its agents are at hand, and distances are no matter of time.
             shown = batch.patches[:, NOW]
-            far = distance_loss(training.lift, shown, _distances(windows, refs, (shown.shape[2], shown.shape[3])))
+            far = distance_loss(
+                training.lift, shown, _distances(windows, refs, agents, (shown.shape[2], shown.shape[3]))
+            )
             parts["distance"] = plan.distance_weight * far
         loss = loss + plan.dense_weight * torch.stack(list(parts.values())).sum()
         figures |= {name: float(part.detach()) for name, part in parts.items()}
@@ -241,13 +245,14 @@ def _dense(
     training: StreamTraining,
     windows: Sequence[Window],
     refs: Sequence[ClipRef],
+    agents: Agents,
     said: Mapping[str, Tensor],
     cells: Tensor,
     near: Tensor,
 ) -> dict[str, Tensor]:
     """What the auxiliaries lose, by what they are about."""
     drivable = torch.from_numpy(np.stack([windows[r.window].tensors["drivable"][r.first + NOW] for r in refs]))
-    truth = dense_truth(agents_of(windows, refs), drivable, training.config.grid)
+    truth = dense_truth(agents, drivable, training.config.grid)
     asked = {
         "tokens": cells_of(coarser(truth, training.dense.token_grid), cells),
         "near": cells_of(truth, training.dense.get_buffer("near")[near]),
@@ -260,9 +265,8 @@ def _dense(
 
 
 def _distances(
-    windows: Sequence[Window], refs: Sequence[ClipRef], patch_grid: tuple[int, int]
+    windows: Sequence[Window], refs: Sequence[ClipRef], agents: Agents, patch_grid: tuple[int, int]
 ) -> Float[Tensor, "c v gh gw"]:
-    agents = agents_of(windows, refs)
     found = [
         patch_distances(agents, k, cameras_of(windows[r.window], r.first + NOW), patch_grid) for k, r in enumerate(refs)
     ]
