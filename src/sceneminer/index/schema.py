@@ -131,7 +131,7 @@ AGENTS_SCHEMA = pa.schema(
         *((name, pa.bool_()) for name in FLAGS),
     ]
 )
-"""Agents within 60 m of ego at the log's reference times, in the ego frame; velocity relative to the ground."""
+"""Agents within 80 m of ego at the log's reference times, in the ego frame; velocity relative to the ground."""
 
 THUMBS_SCHEMA = pa.schema(
     [("clip_id", pa.string()), ("log_id", pa.string()), ("unit_id", pa.string()), ("jpeg", pa.binary())]

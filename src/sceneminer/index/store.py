@@ -115,9 +115,11 @@ class Store:
         with self._table(name) as table:
             return table.to_lance().to_table(columns=columns, filter=where, limit=limit)
 
-    def iter_batches(self, name: str, *, columns: list[str], rows: int = 8192) -> Iterator[pa.RecordBatch]:
+    def iter_batches(
+        self, name: str, *, columns: list[str], rows: int = 8192, where: str | None = None
+    ) -> Iterator[pa.RecordBatch]:
         with self._table(name) as table:
-            yield from table.to_lance().to_batches(columns=columns, batch_size=rows)
+            yield from table.to_lance().to_batches(columns=columns, batch_size=rows, filter=where)
 
     def take(self, name: str, positions: list[int], *, columns: list[str]) -> pa.Table:
         """Rows by their positions in the order of ``read``, while nobody writes."""

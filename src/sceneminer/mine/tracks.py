@@ -21,7 +21,7 @@ from sceneminer.labels.tags import label_tags
 from sceneminer.mine.units import Unit
 
 RISK_STEP_US = 100_000
-AGENT_REACH_M = 60.0
+AGENT_REACH_M = 80.0
 _MEASURES = (
     "ttc_s",
     "drac_mps2",
