@@ -32,7 +32,7 @@ ALLOWED["__main__"] = {"cli"}
 VENDORS = {
     "lancedb": {"index/store.py"},
     "lance": {"index/store.py"},
-    "sqlglot": {"index/where.py"},
+    "sqlglot": {"index/where"},
     "numba": {"data/synth"},
     "av": {"data/adapters/video_decoder.py"},
     "ray": {"mine/ray_executor.py"},

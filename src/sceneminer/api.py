@@ -14,9 +14,10 @@ from sceneminer.data.options import LogSet, OpenOptions
 from sceneminer.index.backfill import backfill
 from sceneminer.index.head_export import export_head
 from sceneminer.index.heads import add_head, adopt_head, drop_head, list_heads, upgrade_head
+from sceneminer.index.hits import Hit
 from sceneminer.index.label_set import mark, read_labels, read_values
 from sceneminer.index.manage import delete_logs, index_info, move_root, optimize
-from sceneminer.index.search import Hit, Index, hardest, open_index, search
+from sceneminer.index.search import Index, hardest, open_index, search
 from sceneminer.labels.risk import clip_risk, log_risk
 from sceneminer.labels.tags import label_tags
 from sceneminer.mine.report import MineReport

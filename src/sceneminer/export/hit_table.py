@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from sceneminer.index.search import Hit
+from sceneminer.index.hits import Hit
 from sceneminer.mine.printable import one_line
 
 

@@ -41,9 +41,8 @@ PLACES: Mapping[str, str] = {
     "near": "an X is near the agent, box to box",
 }
 """Relations between two: NAME('category' [, metres]); X is a category, a word for several, or 'ego'."""
-WITHIN_M = 50.0
-"""Where no distance is given, as RefAV has it (Davidson et al. 2025)."""
-NEAR_M = 5.0
+WITHIN_M: Mapping[str, float] = {"left": 10.0, "right": 10.0, "ahead": 50.0, "behind": 50.0, "near": 5.0}
+"""Between boxes, where no distance is given: beside somebody means near, in a line may be far."""
 REACH_M = 100.0
 TURNS: Mapping[str, str] = {
     "turning": "turning('left'), turning('right') or turning(): by 30° over 4 s, moving at 1 m/s or more",

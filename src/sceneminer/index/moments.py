@@ -55,7 +55,7 @@ def iter_moments(store: Store, condition: Condition, *, logs: frozenset[str] | N
     datasets = {row["log_id"]: row["dataset"] for row in store.read("logs", columns=["log_id", "dataset"]).to_pylist()}
     for log_id, table in _by_log(store, logs):
         rows = _rows(table)
-        ego = ego_size_for(datasets.get(log_id, ""))
+        ego = ego_size_for(datasets.get(log_id) or "")
 
         def hold(found: Truth, seconds: float, rows: Rows = rows) -> Truth:
             return hold_rows(rows, found, seconds, gap_us=words.LASTING_GAP_US)

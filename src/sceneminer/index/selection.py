@@ -97,7 +97,7 @@ def selection_of(document: Any, where: str) -> Selection:
     told = document["index"]
     if not isinstance(told, dict) or not all(isinstance(document[key], dict) for key in ("query", "rule")):
         raise IndexFault(f"expected index, query and rule as objects in the selection at {where}")
-    models = told.get("models")
+    models = told.get("models") or []
     if not isinstance(told.get("version"), str) or not _texts(models):
         raise IndexFault(f"expected a version and models of the index in the selection at {where}")
     items = document["items"]

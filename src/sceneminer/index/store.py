@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import lancedb
+import numpy as np
 import pyarrow as pa
+from jaxtyping import Float, Int
 from lancedb.index import IvfSq
 from numpy import ndarray
 
@@ -126,6 +128,11 @@ class Store:
         with self._table(name) as table:
             return table.to_lance().take(positions, columns=columns)
 
+    def snapshot(self, name: str) -> "Snapshot":
+        """The table as it is now, whatever is written later."""
+        with self._table(name) as table:
+            return Snapshot(table.to_lance())
+
     def append(self, name: str, rows: pa.Table) -> None:
         """One transaction. Small files are merged as they pile up, a few at a time, in bounded memory."""
         if rows.num_rows == 0:
@@ -208,6 +215,15 @@ class Store:
                 # Fewer than asked for: either there are no more, or the partitions looked into hold no more.
             return query.bypass_vector_index().to_arrow()
 
+    def sample_embeddings(self, rows: int = 4096) -> Float[ndarray, "n e"]:
+        """Embeddings of so many clips at equal distances in the table, of length 1; all where there are fewer."""
+        with self._table("clips") as table:
+            dataset = table.to_lance()
+            at = np.unique(np.linspace(0, max(dataset.count_rows() - 1, 0), rows).astype(np.int64))
+            column = dataset.take(pa.array(at), columns=["embedding"])["embedding"].drop_null().combine_chunks()
+        vectors = column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), -1)
+        return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+
     def has_ann(self) -> bool:
         with self._table("clips") as table:
             return any(index.columns == ["embedding"] for index in table.list_indices())
@@ -243,6 +259,28 @@ class Store:
             else:
                 table.create_index("embedding", config=IvfSq(distance_type="cosine"))
         return True
+
+
+class Snapshot:
+    """One version of a table: rows by position stay where they are."""
+
+    def __init__(self, dataset: Any):
+        self._dataset = dataset
+        self._addresses: ndarray | None = None
+
+    def read(self, columns: list[str]) -> pa.Table:
+        """All rows, in order."""
+        return self._dataset.to_table(columns=columns)
+
+    def matching(self, where: str) -> Int[ndarray, "k"]:
+        """Positions of the rows that meet a condition, ascending."""
+        if self._addresses is None:
+            self._addresses = np.asarray(self._dataset.to_table(columns=[], with_row_id=True)["_rowid"])
+        met = np.asarray(self._dataset.to_table(columns=[], filter=where, with_row_id=True)["_rowid"])
+        return np.searchsorted(self._addresses, np.sort(met))
+
+    def take(self, positions: Int[ndarray, "k"], columns: list[str]) -> pa.Table:
+        return self._dataset.take(pa.array(positions), columns=columns)
 
 
 def _has_versions(folder: Path, table: str) -> bool:

@@ -99,7 +99,7 @@ def _plan(node: exp.Expr, added: Mapping[str, str]) -> Plan:
         return OneOf(tuple(_plan(part, added) for part in _flat(node, exp.Or)))
     if isinstance(node, exp.Not):
         return _negated(node.this, added)
-    raise QueryError(f"expected clips and agents to be compared apart, joined by and, or, not; found {said(node)}")
+    raise QueryError(f"expected conditions on the clip and on an agent joined by and, or, not; found {said(node)}")
 
 
 def _negated(node: exp.Expr, added: Mapping[str, str]) -> Plan:
@@ -258,7 +258,7 @@ def _value(node: exp.Expr) -> Value:
             return Arithmetic(sign, _value(node.this), _value(node.args["expression"]))
     if _name(node) in words.NUMBERS:
         return Column(_name(node))
-    if isinstance(node, exp.Column):
+    if isinstance(node, exp.Column) and _name(node) not in (*words.TEXTS, *words.BOOLS):
         raise _unknown(node)
     raise QueryError(f"expected a number or a number of an agent, found {said(node)}")
 
@@ -283,7 +283,7 @@ def _placed(name: str, arguments: list[exp.Expr]) -> Placed:
     if not _is_text(arguments[0]):
         raise QueryError(f"expected {name}('category', metres), found {said(arguments[0])}")
     of = None if arguments[0].this.lower() == "ego" else _categories(arguments[0].this)
-    default = words.NEAR_M if name == "near" else words.WITHIN_M
+    default = words.WITHIN_M[name.removeprefix("has_").removesuffix("_of")]
     within = _metres_or_seconds(arguments[1], "metres", words.REACH_M) if len(arguments) > 1 else default
     return Placed(name, of, within)
 

@@ -1,0 +1,101 @@
+"""Clips in order of their likeness to a query: by the vector index where that orders them, else scored one by one."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Float, Int
+from numpy import ndarray
+
+from sceneminer.index.hits import LIKENESS, SHOWN
+from sceneminer.index.resolve import Resolved
+from sceneminer.index.scoring import Scorer, unit_rows
+from sceneminer.index.store import ANN_FROM_ROWS, Store
+
+CANDIDATES = 2000
+"""At least so many near each part of a query are scored as a whole, where there are too many clips to score all."""
+_AT_ONCE = 16_384
+
+
+@dataclass(frozen=True)
+class Target:
+    """Among which clips to rank: those of a filter, less what overlaps the examples."""
+
+    resolved: Resolved
+    apart: str | None
+
+
+class Ranking:
+    """``fetch(limit)`` gives the best clips of all, best first, with their score and its parts."""
+
+    def __init__(self, store: Store, scorer: Scorer, target: Target):
+        self.store, self.scorer, self.target = store, scorer, target
+        self._scored: tuple[Int[ndarray, k], Float[ndarray, k]] | None = None
+
+    @property
+    def score_name(self) -> str:
+        return "similarity" if self.scorer.is_cosine else "score"
+
+    def fetch(self, limit: int) -> pa.Table:
+        if self.target.resolved.positions is not None:
+            return self._among(limit)
+        probes = self.scorer.probes()
+        if len(probes) == 1:
+            return self._told(self._nearest(probes[0], limit), limit)
+        many = max(CANDIDATES, 8 * limit)
+        if self.store.rows("clips") <= ANN_FROM_ROWS:
+            many = ANN_FROM_ROWS
+            probes = probes[-1:]
+        rows = pa.concat_tables([self._nearest(probe, many) for probe in probes])
+        return self._told(_distinct(rows), limit)
+
+    def _nearest(self, vector: Float[ndarray, "e"], limit: int) -> pa.Table:
+        parts = [part for part in (self.target.resolved.sql, self.target.apart) if part]
+        where = " AND ".join(f"({part})" for part in parts) or None
+        return self.store.nearest(vector, columns=[*SHOWN, "embedding"], where=where, limit=limit)
+
+    def _told(self, rows: pa.Table, limit: int) -> pa.Table:
+        """Rows with their score and its parts, best first."""
+        unit = unit_rows(_matrix(rows["embedding"]))
+        scores, parts = self.scorer.score(unit), self.scorer.parts(unit)
+        order = _order(scores, rows["clip_id"])[:limit]
+        out = rows.select(list(SHOWN)).take(pa.array(order))
+        out = out.append_column(self.score_name, pa.array(scores[order].astype(np.float64)))
+        if not self.scorer.is_cosine:
+            for k, name in enumerate(self.scorer.names):
+                out = out.append_column(LIKENESS + name, pa.array(parts[order, k].astype(np.float64)))
+        return out
+
+    def _among(self, limit: int) -> pa.Table:
+        """Of clips that are known one by one, all are scored, once."""
+        snapshot, positions = self.target.resolved.snapshot, self.target.resolved.positions
+        assert snapshot is not None and positions is not None
+        if self._scored is None:
+            if self.target.apart:
+                positions = np.intersect1d(positions, snapshot.matching(self.target.apart))
+            kept, scores = [], []
+            for start in range(0, len(positions), _AT_ONCE):
+                some = positions[start : start + _AT_ONCE]
+                rows = snapshot.take(some, ["embedding"])
+                has = rows["embedding"].is_valid().to_numpy()
+                kept.append(some[has])
+                scores.append(self.scorer.score(unit_rows(_matrix(rows["embedding"].filter(pa.array(has))))))
+            at = np.concatenate([np.zeros(0, np.int64), *kept])
+            score = np.concatenate([np.zeros(0), *scores])
+            order = np.lexsort((at, -score))
+            self._scored = at[order], score[order]
+        return self._told(snapshot.take(self._scored[0][:limit], [*SHOWN, "embedding"]), limit)
+
+
+def _matrix(column: pa.ChunkedArray) -> Float[ndarray, "n e"]:
+    width = column.type.list_size
+    return column.combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
+
+
+def _distinct(rows: pa.Table) -> pa.Table:
+    ids = np.array(rows["clip_id"].to_pylist(), dtype=object)
+    return rows.take(pa.array(np.sort(np.unique(ids.astype(str), return_index=True)[1])))
+
+
+def _order(scores: Float[ndarray, "n"], ids: pa.ChunkedArray) -> Int[ndarray, "n"]:
+    return np.lexsort((np.array(ids.to_pylist(), dtype=str), -scores))
