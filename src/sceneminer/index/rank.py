@@ -68,23 +68,27 @@ class Ranking:
 
     def _among(self, limit: int) -> pa.Table:
         """Of clips that are known one by one, all are scored, once."""
+        at, scores = self.all_scores()
+        snapshot = self.target.resolved.snapshot
+        assert snapshot is not None
+        best = at[np.lexsort((at, -scores))[:limit]]
+        return self._told(snapshot.take(best, [*SHOWN, "embedding"]), limit)
+
+    def all_scores(self) -> tuple[Int[ndarray, "k"], Float[ndarray, "k"]]:
+        """Positions and scores of all clips that are known one by one and have an embedding, in order of position."""
         snapshot, positions = self.target.resolved.snapshot, self.target.resolved.positions
         assert snapshot is not None and positions is not None
         if self._scored is None:
             if self.target.apart:
                 positions = np.intersect1d(positions, snapshot.matching(self.target.apart))
-            kept, scores = [], []
+            kept, scores = [np.zeros(0, np.int64)], [np.zeros(0)]
             for start in range(0, len(positions), _AT_ONCE):
                 some = positions[start : start + _AT_ONCE]
-                rows = snapshot.take(some, ["embedding"])
-                has = rows["embedding"].is_valid().to_numpy()
-                kept.append(some[has])
-                scores.append(self.scorer.score(unit_rows(_matrix(rows["embedding"].filter(pa.array(has))))))
-            at = np.concatenate([np.zeros(0, np.int64), *kept])
-            score = np.concatenate([np.zeros(0), *scores])
-            order = np.lexsort((at, -score))
-            self._scored = at[order], score[order]
-        return self._told(snapshot.take(self._scored[0][:limit], [*SHOWN, "embedding"]), limit)
+                column = snapshot.take(some, ["embedding"])["embedding"]
+                kept.append(some[column.is_valid().to_numpy()])
+                scores.append(self.scorer.score(unit_rows(_matrix(column.drop_null()))))
+            self._scored = np.concatenate(kept), np.concatenate(scores)
+        return self._scored
 
 
 def _matrix(column: pa.ChunkedArray) -> Float[ndarray, "n e"]:

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from jaxtyping import Float
 from numpy import ndarray
 
@@ -174,7 +173,7 @@ def _by_hardness(index: Index, resolved: Resolved, *, top: int, all_are_hits: bo
     else:
         rows = index.store.read("clips", columns=list(SHOWN), where=resolved.sql)
     if not all_are_hits:
-        rows = rows.filter(pc.is_valid(rows["hardness"]))
+        rows = rows.filter(rows["hardness"].is_valid())
     hardness = rows["hardness"].fill_null(-1.0).to_numpy()
     order = np.lexsort((np.array(rows["clip_id"].to_pylist(), dtype=str), -hardness))
     rows = rows.take(pa.array(order))

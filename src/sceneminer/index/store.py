@@ -117,6 +117,13 @@ class Store:
         with self._table(name) as table:
             return table.to_lance().to_table(columns=columns, filter=where, limit=limit)
 
+    def read_distinct(self, name: str, column: str) -> set[Any]:
+        """The values of a column."""
+        found: set[Any] = set()
+        for batch in self.iter_batches(name, columns=[column], rows=262_144):
+            found.update(batch.column(0).unique().to_pylist())
+        return found
+
     def iter_batches(
         self, name: str, *, columns: list[str], rows: int = 8192, where: str | None = None
     ) -> Iterator[pa.RecordBatch]:

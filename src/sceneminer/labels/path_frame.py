@@ -92,7 +92,7 @@ def _against(part: ndarray, x_m: ndarray, y_m: ndarray) -> tuple[ndarray, ndarra
     """Distance along a line, distance to its left, and the line's heading there."""
     shape = shapely.LineString(part)
     points = shapely.points(x_m, y_m)
-    s = shapely.line_locate_point(shape, points)
+    s = np.asarray(shapely.line_locate_point(shape, points))
     lengths = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(part, axis=0).T))])
     a, b = (np.clip(s + d, 0.0, lengths[-1]) for d in (-0.5, 0.5))
     ax, ay, bx, by, px, py = (np.interp(at, lengths, part[:, c]) for at in (a, b, s) for c in (0, 1))

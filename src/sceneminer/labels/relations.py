@@ -158,11 +158,12 @@ def _on_map(
 ) -> dict[str, tuple[Bool[ndarray, "a t"], Bool[ndarray, "a t"]]]:
     """The flags that need a map, and where they are known."""
     nothing = np.zeros(agents.x_m.shape, bool)
-    out = dict.fromkeys(("stopped_in_lane", "at_crossing", "in_ego_lane"), (nothing, nothing))
+    names = ("stopped_in_lane", "at_crossing", "in_ego_lane")
+    out: dict[str, tuple[ndarray, ndarray]] = dict.fromkeys(names, (nothing, nothing))
     if hdmap is None or agents.x_m.size == 0:
         return out
     rows, cols = np.nonzero(agents.present)
-    points = shapely.points(agents.x_m[rows, cols], agents.y_m[rows, cols])
+    points = np.asarray(shapely.points(agents.x_m[rows, cols], agents.y_m[rows, cols]))
 
     def spread(values: ndarray) -> ndarray:
         full = nothing.copy()
