@@ -24,7 +24,6 @@ from sceneminer.data.adapters.mcap_records import (
     HEAD,
     MAGIC,
     MAX_CHUNK_BYTES,
-    MAX_RECORD_BYTES,
     MESSAGE,
     MESSAGE_HEAD,
     MESSAGE_INDEX,

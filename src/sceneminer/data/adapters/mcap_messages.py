@@ -130,7 +130,15 @@ def read_picture(channel: Channel, data: bytes | memoryview) -> Picture:
             cdr.text()
             return Picture(frame, cdr.blob())
         height, width, encoding, big = cdr.uint(), cdr.uint(), cdr.text(), cdr.number("B")
-        return Picture(frame, step=cdr.uint(), data=cdr.blob(), encoding=encoding or "?", width=width, height=height, big_endian=bool(big))
+        return Picture(
+            frame,
+            step=cdr.uint(),
+            data=cdr.blob(),
+            encoding=encoding or "?",
+            width=width,
+            height=height,
+            big_endian=bool(big),
+        )
     fields = fox.fields_of(channel, data)
     frame = fox.text(fields, "frame_id").lstrip("/")
     if not is_raw:
@@ -155,7 +163,11 @@ def read_intrinsics(channel: Channel, data: bytes | memoryview) -> Intrinsics:
     else:
         fields = fox.fields_of(channel, data)
         frame = fox.text(fields, "frame_id").lstrip("/")
-        height, width, model = fox.whole(fields, "height"), fox.whole(fields, "width"), fox.text(fields, "distortion_model")
+        height, width, model = (
+            fox.whole(fields, "height"),
+            fox.whole(fields, "width"),
+            fox.text(fields, "distortion_model"),
+        )
         d = fox.numbers(fields, "D")
         given = {key: fox.numbers(fields, key, (0, count)) for key, count in (("K", 9), ("R", 9), ("P", 12))}
         k, r, p = (np.array(given[key] or (0.0,) * count) for key, count in (("K", 9), ("R", 9), ("P", 12)))

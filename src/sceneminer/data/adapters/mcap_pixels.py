@@ -120,4 +120,6 @@ def _column(cloud: Cloud, offset: int, kind: str, name: str) -> Float[ndarray, "
     dtype = np.dtype((">" if cloud.big_endian else "<") + kind)
     if offset + dtype.itemsize > cloud.stride:
         raise media_error("broken_file", name, f"expected fields within {cloud.stride} bytes, found one at {offset}")
+    if cloud.count == 0:
+        return np.zeros(0)
     return np.ndarray((cloud.count,), dtype, cloud.data, offset, (cloud.stride,)).astype(np.float64)

@@ -113,11 +113,15 @@ def read_chunk(handle: BinaryIO, place: ChunkPlace, name: str) -> memoryview:
     opcode, length = HEAD.unpack_from(record) if len(record) >= HEAD.size else (0, 0)
     where = f"at byte {place.offset}"
     if opcode != CHUNK or length != place.length - HEAD.size:
-        raise media_error("broken_file", name, f"expected a chunk of {place.length} bytes {where}, found another record")
+        raise media_error(
+            "broken_file", name, f"expected a chunk of {place.length} bytes {where}, found another record"
+        )
     chunk = parse_record("Chunk", memoryview(record)[HEAD.size :], name)
     size = chunk.uncompressed_size
     if size > MAX_CHUNK_BYTES:
-        raise media_error("too_large", name, f"expected chunks of at most {MAX_CHUNK_BYTES} bytes, found {size} {where}")
+        raise media_error(
+            "too_large", name, f"expected chunks of at most {MAX_CHUNK_BYTES} bytes, found {size} {where}"
+        )
     data = _decompressed(chunk.compression, chunk.data, size, name)
     if len(data) != size:
         found = "more" if len(data) > size else len(data)
@@ -141,8 +145,12 @@ def _decompressed(compression: str, data: bytes, size: int, name: str) -> bytes:
 
             return _lz4(lz4.frame, data, size, name)
     except ImportError as error:
-        raise DataError(f"expected {compression} to decompress chunks, found none; pip install 'sceneminer[mcap]'") from error
-    raise media_error("unsupported", name, f"expected chunks compressed by zstd, lz4 or not at all; found {compression!r}")
+        raise DataError(
+            f"expected {compression} to decompress chunks, found none; pip install 'sceneminer[mcap]'"
+        ) from error
+    raise media_error(
+        "unsupported", name, f"expected chunks compressed by zstd, lz4 or not at all; found {compression!r}"
+    )
 
 
 def _zstd(zstandard: Any, data: bytes, size: int, name: str) -> bytes:
