@@ -94,7 +94,7 @@ def find_parts(media: MediaRoot, folder: str, files: Sequence[str]) -> tuple[lis
     stems = [stem for stem, _ in runs]
     parts = []
     for stem, run in runs:
-        own = stem if stems.count(stem) == 1 else Path(run[0].name).stem
+        own = stem if len(run) > 1 and stems.count(stem) == 1 else Path(run[0].name).stem
         name = folder if folder and len(runs) == 1 and not refused else f"{prefix}{own}"
         parts.append(Part(name, tuple(recording.name for recording in run)))
     return parts, refused
