@@ -122,17 +122,19 @@ def read_index(handle: BinaryIO, name: str, wanted: Callable[[Channel], bool]) -
     if size < len(MAGIC) or (head := read_at(handle, 0, len(MAGIC), name)) != MAGIC:
         found = f"{size} bytes" if size < len(MAGIC) else f"one that starts {head!r}"
         raise media_error("broken_file", name, f"expected an MCAP file, found {found}")
+    why = ""
     try:
-        found, why = _by_summary(handle, size, name, wanted), "a summary with an index"
+        found = _by_summary(handle, size, name, wanted)
     except MediaError as error:
-        found, why = None, f"a sound summary and index ({error.issue.reason})"
+        found, why = None, error.issue.reason
     if found is not None:
         return found.index(())
     walked = _Found(name, wanted)
     whole, lost = _walk(handle, size, walked)
-    if whole and why == "a summary with an index":
+    if whole and not why and not lost:
         return walked.index(())
-    reason = f"expected {why}, found none; its records were walked over instead"
+    reason = f"expected a whole file with a sound index, found none ({why or 'records that are cut'}); "
+    reason += "its records were walked over instead"
     reason += f", {lost} bytes at its end are lost" if lost else ""
     return walked.index((Issue("broken_file", name, reason),))
 
@@ -180,11 +182,9 @@ def _by_summary(handle: BinaryIO, size: int, name: str, wanted: Callable[[Channe
 
 def _summary_of(handle: BinaryIO, size: int, name: str) -> bytes | None:
     """The summary's records, by the footer at the end of the file; None where it was not written."""
-    if size < len(MAGIC) + _FOOTER_BYTES:
-        return None
-    tail = read_at(handle, size - _FOOTER_BYTES, _FOOTER_BYTES, name)
-    if tail[-len(MAGIC) :] != MAGIC or tail[: HEAD.size] != HEAD.pack(FOOTER, 20):
-        return None
+    tail = read_at(handle, max(size - _FOOTER_BYTES, 0), min(size, _FOOTER_BYTES), name)
+    if size < len(MAGIC) + _FOOTER_BYTES or tail[-len(MAGIC) :] != MAGIC or tail[: HEAD.size] != HEAD.pack(FOOTER, 20):
+        raise media_error("broken_file", name, "no footer at its end")
     start, _, crc = struct.unpack_from("<QQI", tail, HEAD.size)
     if start == 0:
         return None
