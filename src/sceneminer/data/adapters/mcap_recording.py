@@ -22,7 +22,7 @@ from sceneminer.data.media import MAX_IMAGE_BYTES, MediaRoot, media_error
 HEAD_BYTES = 256
 """Of a message, where its stamp stands."""
 _OPEN_RECORDINGS = 8
-_KEPT_BYTES = 256 * 2**20
+_KEPT_BYTES = 64 * 2**20
 _KEPT_CHUNKS = 8
 
 

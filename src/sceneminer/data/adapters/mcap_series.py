@@ -53,12 +53,11 @@ class Sensors:
 def read_topics(recordings: Sequence[Recording]) -> tuple[dict[str, Messages], list[Issue]]:
     """What opening reads of every topic, over all files of a log."""
     channels: dict[str, Channel] = {}
-    issues: list[Issue] = []
+    issues = _unread(recordings)
     sampled = _squeezed(recordings) > MAX_SQUEEZED_BYTES
     columns: dict[str, list[tuple[ndarray, ndarray, ndarray]]] = {}
     data: dict[str, dict[int, bytes]] = {}
     for f, recording in enumerate(recordings):
-        issues += _unread(recording)
         mine = {}
         for topic, channel in recording.topics().items():
             first = channels.setdefault(topic, channel)
@@ -103,17 +102,18 @@ def _wanted(kind: Kind | None, count: int, *, sampled: bool) -> ndarray:
     return np.arange(count)
 
 
-def _unread(recording: Recording) -> list[Issue]:
+def _unread(recordings: Sequence[Recording]) -> list[Issue]:
     """Topics that look like images and are in no form that is read."""
-    issues = []
-    for channel in recording.index.channels.values():
-        last = channel.schema.replace("/", ".").rpartition(".")[2]
-        if kind_of(channel) is None and last in _LIKE_IMAGES:
-            reason = (
-                f"{channel.topic}: expected images of ROS 2 or Foxglove, found {channel.schema} in {channel.encoding}"
-            )
-            issues.append(Issue("unsupported", recording.name, f"{reason}; left out"))
-    return issues
+    found = {c.topic: c for recording in recordings for c in recording.index.channels.values() if kind_of(c) is None}
+    return [
+        Issue(
+            "unsupported",
+            topic,
+            f"expected images of ROS 2 or Foxglove, found {channel.schema} in {channel.encoding}; left out",
+        )
+        for topic, channel in sorted(found.items())
+        if channel.schema.replace("/", ".").rpartition(".")[2] in _LIKE_IMAGES
+    ]
 
 
 def open_sensors(recordings: Sequence[Recording], topics: Mapping[str, Messages]) -> Sensors:
@@ -228,14 +228,16 @@ def _motion(
         if kind not in ("transform", "pose"):
             continue
         rows = []
+        broken: list[Issue] = []
         for row, data in messages.data.items():
             name, log_ns = recordings[int(messages.file[row])].name, int(messages.log_ns[row])
             try:
                 each = said(name, read_transforms, messages.channel, data)
             except MediaError as error:
-                issues.append(error.issue)
+                broken.append(error.issue)
                 continue
             rows += [(t, clock.moment_us(t.stamp_ns, log_ns)) for t in each]
+        issues += [replace(broken[0], count=len(broken))] if broken else []
         if kind == "transform":
             transforms += rows
         elif rows:
