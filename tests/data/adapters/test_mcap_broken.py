@@ -316,6 +316,21 @@ def test_protobuf_of_broken_descriptors_is_named(tmp_path):
         log.store.read_image(log.series["cam0"], 0)
 
 
+def test_channels_that_share_a_topic_are_counted(tmp_path):
+    picture = cdr_of(tmp_path, COMPRESSED, compressed(START_NS, "front", grey(1, WIDTH, HEIGHT)))
+    with (tmp_path / "a.mcap").open("wb") as out:
+        writer = McapWriter(out)
+        writer.start()
+        schema = writer.register_schema(COMPRESSED, "ros2msg", b"")
+        for count in (1, 3):
+            channel = writer.register_channel("/cam/image", "cdr", schema, {"publisher": str(count)})
+            for k in range(count):
+                writer.add_message(channel, START_NS + k * STEP_NS, picture, 0)
+        writer.finish()
+    log = open_log(tmp_path / "a.mcap")
+    assert "expected one channel of /cam/image, found more; that with most messages is taken (1)" in reasons(log)
+
+
 def test_log_times_of_no_year_are_left_out(tmp_path):
     found = images(4)
     found.append(("/cam/image", COMPRESSED, 2**63 + 5, compressed(START_NS, "front", grey(9, WIDTH, HEIGHT))))

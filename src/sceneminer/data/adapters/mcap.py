@@ -124,7 +124,7 @@ def _open_log(media: MediaRoot, part: Part) -> Log:
         raise media_error("unsupported", part.files[0], f"expected topics of images or points, found {found}")
     series, motion = sensors.series, sensors.motion
     densest = max(series.values(), key=lambda s: (s.modality == "camera", len(s)))
-    read = [issue for recording in recordings for issue in recording.index.issues]
+    read = [issue for recording in recordings for issue in (*recording.index.issues, *recording.left_out())]
     return Log(
         log_id=log_id_of(part.name, {sensors.topics[name]: int(s.times_us[0]) for name, s in series.items()}),
         name=part.name,

@@ -66,6 +66,19 @@ class Recording:
             if best is None or len(at) > len(self.index.positions[best]):
                 self._topics[topic] = channel
 
+    def left_out(self) -> list[Issue]:
+        """Messages of channels that share a topic with one that has more."""
+        return [
+            Issue(
+                "unsupported",
+                self.name,
+                f"expected one channel of {self.index.channels[c].topic}, found more; that with most messages is taken",
+                len(at),
+            )
+            for c, at in self.index.positions.items()
+            if c not in self._topics.values() and len(at)
+        ]
+
     def topics(self) -> dict[str, Channel]:
         """Readable topics that have messages. Where several channels share a topic, that with most messages."""
         return {topic: self.index.channels[c] for topic, c in sorted(self._topics.items()) if self.positions(topic)}
