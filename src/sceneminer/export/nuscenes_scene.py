@@ -31,6 +31,11 @@ class SceneSource:
     """By sensor: which reference time each measurement is the keyframe of; -1 for those between keyframes."""
     log_token: str
 
+    @property
+    def shift_us(self) -> int:
+        """Added to times of a log that begins at 0 or before, for 0 is no time in nuScenes' tables."""
+        return 0 if self.log.start_us > 0 else 1_000_000 - self.log.start_us
+
 
 @dataclass(frozen=True, eq=False)
 class SceneRows:
@@ -73,7 +78,7 @@ def scene_rows(source: SceneSource, item: Selected, media: MediaWriter, *, descr
     if len(chosen) == 0:
         return "expected keyframes in this interval, found none"
     times_us = log.reference_times_us[chosen]
-    samples = chain([_sample(scene, int(time_us)) for time_us in times_us])
+    samples = chain([_sample(scene, int(time_us) + source.shift_us) for time_us in times_us])
     tokens = [row["token"] for row in samples]
     rows = SceneRows({"sample": samples, "sample_data": [], "ego_pose": [], "calibrated_sensor": [], "sensor": []})
     for series in log.series.values():
@@ -89,6 +94,9 @@ def scene_rows(source: SceneSource, item: Selected, media: MediaWriter, *, descr
             "last_sample_token": tokens[-1],
             "name": scene_name(log, item),
             "description": description,
+            "source_start_us": item.start_us,
+            "source_end_us": item.end_us,
+            "source_time_shift_us": source.shift_us,
         }
     ]
     rows.tables.update(annotation_tables(source.tracks, log, scene, times_us=times_us, samples=tokens))
@@ -131,7 +139,8 @@ def _add_series(
         if file is None:
             continue
         calibration = _calibration(log, series, int(series.calibration_index[i]))
-        row = _data_row(series, i, file, scene=scene, sample=samples[sample[i]], key=bool(is_key[i]))
+        time_us = int(series.times_us[i]) + source.shift_us
+        row = _data_row(series, i, file, time_us, scene=scene, sample=samples[sample[i]], key=bool(is_key[i]))
         found.append(row | {"calibrated_sensor_token": calibration["token"]})
         rows.tables["calibrated_sensor"].append(calibration)
         rows.tables["ego_pose"].append({"token": row["token"], "timestamp": row["timestamp"], **_rigid(pose)})
@@ -142,15 +151,15 @@ def _add_series(
         rows.tables["sensor"].append({"token": _sensor_token(series), "channel": name, "modality": series.modality})
 
 
-def _data_row(series: Series, i: int, file: MediaFile, *, scene: str, sample: str, key: bool) -> Row:
-    own = token("sample_data", scene, series.name, int(series.times_us[i]))
+def _data_row(series: Series, i: int, file: MediaFile, time_us: int, *, scene: str, sample: str, key: bool) -> Row:
+    own = token("sample_data", scene, series.name, time_us)
     camera = series.sensor(i).camera
     size = (file.width_px, file.height_px) if camera is None else (camera.width_px, camera.height_px)
     return {
         "token": own,
         "sample_token": sample,
         "ego_pose_token": own,
-        "timestamp": int(series.times_us[i]),
+        "timestamp": time_us,
         "fileformat": file.fileformat,
         "is_key_frame": key,
         "height": size[1],
