@@ -13,12 +13,12 @@ import pyarrow.parquet as pq
 
 from sceneminer import __version__
 from sceneminer.export.formats import ExportReport
+from sceneminer.export.interval import FRAME_COLUMNS, read_frames
 from sceneminer.export.origin import Origin, clean, items_in_batches, read_origin, rows_by_id
 from sceneminer.export.whole import new_file
 from sceneminer.index.schema import FRAMES_SCHEMA
 from sceneminer.index.search import Index
 from sceneminer.index.selection import Selected, Selection
-from sceneminer.index.where import quote
 
 _ITEM = (
     ("rank", pa.int64()),
@@ -33,7 +33,6 @@ _ORIGIN = ("dataset", "split", "location", "description", "licence")
 _STAMP = ("selection", "index_version", "sceneminer")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 """How a cell begins that spreadsheets take for a formula."""
-_FRAME = [name for name in FRAMES_SCHEMA.names if name not in ("log_id", "unit_id")]
 
 
 def export_parquet(
@@ -48,13 +47,14 @@ def export_parquet(
     layout = _layout(index, selection, vectors=True)
     fields = [pa.field(name, kind) for name, kind in layout.columns]
     if frames:
-        fields.append(pa.field("frames", pa.list_(pa.struct([FRAMES_SCHEMA.field(name) for name in _FRAME]))))
+        fields.append(pa.field("frames", pa.list_(pa.struct([FRAMES_SCHEMA.field(name) for name in FRAME_COLUMNS]))))
     schema = pa.schema(fields, metadata={"sceneminer": json.dumps(origin.as_json(), ensure_ascii=False)})
     left_out: list[tuple[str, str]] = []
     with new_file(out) as part, pq.ParquetWriter(part, schema, compression="zstd") as writer:
         for rows in _rows(index, selection, layout, origin, left_out):
             if frames:
-                _add_frames(index, rows)
+                for row in rows:
+                    row["frames"] = read_frames(index, selection.items[row["rank"]]).to_pylist()
             writer.write_table(pa.Table.from_pylist(rows, schema=schema))
             _tell(say, rows, selection)
     return ExportReport(out, len(selection.items), 1, tuple(left_out))
@@ -145,13 +145,6 @@ def _typed(value: Any, kind: pa.DataType) -> Any:
     if pa.types.is_float64(kind):
         return float(value)
     return value if pa.types.is_boolean(kind) else clean(str(value))
-
-
-def _add_frames(index: Index, rows: list[dict[str, Any]]) -> None:
-    for row in rows:
-        span = f"time_us >= {row['start_us']} AND time_us <= {row['end_us']}"
-        found = index.store.read("frames", columns=_FRAME, where=f"log_id = {quote(row['log_id'])} AND {span}")
-        row["frames"] = found.sort_by("time_us").to_pylist()
 
 
 def _write_csv(
