@@ -83,6 +83,11 @@ class Interval:
         times = np.unique(np.concatenate([given, self.box_times_us(), *measured]))
         return times[self.log.poses_at(times)[1] <= POSE_HELD_US]
 
+    def ground_m(self) -> float:
+        """Height of the ground under ego in the world, the median over the span; 0 where poses are unknown."""
+        times = self.pose_times_us()
+        return float(np.median(self.log.poses_at(times)[0][:, 2, 3])) if len(times) else 0.0
+
 
 def iter_intervals(
     index: Index, selection: Selection, origin: Origin, left_out: list[tuple[str, str]]

@@ -4,7 +4,6 @@ A folder with one .rrd an interval: each opens at once and alone, ``rerun FOLDER
 and Rerun's own server takes the folder as a dataset of as many segments.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ from numpy import ndarray
 
 from sceneminer.data.errors import DataError, MediaError
 from sceneminer.data.log import Sensor, Series
-from sceneminer.export.formats import ExportReport
+from sceneminer.export.formats import ExportReport, Say
 from sceneminer.export.images import encoded_image
 from sceneminer.export.interval import Interval, about_lines, boxes_over, iter_intervals
 from sceneminer.export.origin import Origin, clean, read_origin
@@ -35,7 +34,7 @@ _EYE_M = 60.0
 
 
 def export_rerun(
-    index: Index, selection: Selection, out: Path, *, say: Callable[[str], None] | None = None
+    index: Index, selection: Selection, out: Path, *, say: Say | None = None
 ) -> ExportReport:
     """A new folder with a recording an interval, and ``origin.json``. DataError without the extra ``rerun``.
 
@@ -213,7 +212,7 @@ class _Writer:
         hdmap = self.interval.hdmap
         if hdmap is None:
             return
-        ground_m = self._ground_m()
+        ground_m = self.interval.ground_m()
         layers: dict[str, list[ndarray]] = {name: [_xy(line) for line in lines] for name, lines in hdmap.lines.items()}
         layers |= {
             name: [_xy(ring) for area in areas for ring in (area.exterior, *area.interiors)]
@@ -225,10 +224,6 @@ class _Writer:
             if strips:
                 colour = getattr(LIGHT, _MAP_COLOURS.get(name, "lane"))
                 self.to.log(f"world/map/{name}", self.rr.LineStrips3D(strips, colors=[colour]), static=True)
-
-    def _ground_m(self) -> float:
-        times = self.interval.pose_times_us()
-        return float(np.median(self.interval.log.poses_at(times)[0][:, 2, 3])) if len(times) else 0.0
 
     def _risk(self) -> None:
         for row in self.interval.frames.to_pylist():

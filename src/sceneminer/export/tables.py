@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sceneminer import __version__
-from sceneminer.export.formats import ExportReport
+from sceneminer.export.formats import ExportReport, Say
 from sceneminer.export.interval import FRAME_COLUMNS, read_frames
 from sceneminer.export.origin import Origin, clean, items_in_batches, read_origin, rows_by_id
 from sceneminer.export.whole import new_file
@@ -36,7 +36,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
 def export_parquet(
-    index: Index, selection: Selection, out: Path, *, frames: bool = False, say: Callable[[str], None] | None = None
+    index: Index, selection: Selection, out: Path, *, frames: bool = False, say: Say | None = None
 ) -> ExportReport:
     """One Parquet file: each item with its parts, all columns of its best clip, its vector and whose its log is.
 
@@ -61,7 +61,7 @@ def export_parquet(
 
 
 def export_csv(
-    index: Index, selection: Selection, out: Path, *, say: Callable[[str], None] | None = None
+    index: Index, selection: Selection, out: Path, *, say: Say | None = None
 ) -> ExportReport:
     """The same as CSV without vectors (RFC 4180, UTF-8, a header; null is an empty cell).
 
@@ -151,7 +151,7 @@ def _write_csv(
     file: TextIO,
     layout: _Layout,
     batches: Iterator[list[dict[str, Any]]],
-    say: Callable[[str], None] | None,
+    say: Say | None,
     selection: Selection,
 ) -> None:
     writer = csv.writer(file, lineterminator="\r\n")
@@ -172,6 +172,6 @@ def _cell(value: Any, kind: pa.DataType) -> str:
     return f"'{text}" if pa.types.is_string(kind) and text.startswith(_FORMULA) else text
 
 
-def _tell(say: Callable[[str], None] | None, rows: list[dict[str, Any]], selection: Selection) -> None:
+def _tell(say: Say | None, rows: list[dict[str, Any]], selection: Selection) -> None:
     if say and rows:
         say(f"{rows[-1]['rank'] + 1} of {len(selection.items)} items")
