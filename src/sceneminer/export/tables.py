@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -12,13 +12,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sceneminer import __version__
-from sceneminer.export.formats import ExportReport
+from sceneminer.export.formats import ExportReport, Say
+from sceneminer.export.interval import FRAME_COLUMNS, read_frames
 from sceneminer.export.origin import Origin, clean, items_in_batches, read_origin, rows_by_id
 from sceneminer.export.whole import new_file
 from sceneminer.index.schema import FRAMES_SCHEMA
 from sceneminer.index.search import Index
 from sceneminer.index.selection import Selected, Selection
-from sceneminer.index.where import quote
 
 _ITEM = (
     ("rank", pa.int64()),
@@ -33,11 +33,10 @@ _ORIGIN = ("dataset", "split", "location", "description", "licence")
 _STAMP = ("selection", "index_version", "sceneminer")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 """How a cell begins that spreadsheets take for a formula."""
-_FRAME = [name for name in FRAMES_SCHEMA.names if name not in ("log_id", "unit_id")]
 
 
 def export_parquet(
-    index: Index, selection: Selection, out: Path, *, frames: bool = False, say: Callable[[str], None] | None = None
+    index: Index, selection: Selection, out: Path, *, frames: bool = False, say: Say | None = None
 ) -> ExportReport:
     """One Parquet file: each item with its parts, all columns of its best clip, its vector and whose its log is.
 
@@ -48,20 +47,21 @@ def export_parquet(
     layout = _layout(index, selection, vectors=True)
     fields = [pa.field(name, kind) for name, kind in layout.columns]
     if frames:
-        fields.append(pa.field("frames", pa.list_(pa.struct([FRAMES_SCHEMA.field(name) for name in _FRAME]))))
+        fields.append(pa.field("frames", pa.list_(pa.struct([FRAMES_SCHEMA.field(name) for name in FRAME_COLUMNS]))))
     schema = pa.schema(fields, metadata={"sceneminer": json.dumps(origin.as_json(), ensure_ascii=False)})
     left_out: list[tuple[str, str]] = []
     with new_file(out) as part, pq.ParquetWriter(part, schema, compression="zstd") as writer:
         for rows in _rows(index, selection, layout, origin, left_out):
             if frames:
-                _add_frames(index, rows)
+                for row in rows:
+                    row["frames"] = read_frames(index, selection.items[row["rank"]]).to_pylist()
             writer.write_table(pa.Table.from_pylist(rows, schema=schema))
             _tell(say, rows, selection)
     return ExportReport(out, len(selection.items), 1, tuple(left_out))
 
 
 def export_csv(
-    index: Index, selection: Selection, out: Path, *, say: Callable[[str], None] | None = None
+    index: Index, selection: Selection, out: Path, *, say: Say | None = None
 ) -> ExportReport:
     """The same as CSV without vectors (RFC 4180, UTF-8, a header; null is an empty cell).
 
@@ -147,18 +147,11 @@ def _typed(value: Any, kind: pa.DataType) -> Any:
     return value if pa.types.is_boolean(kind) else clean(str(value))
 
 
-def _add_frames(index: Index, rows: list[dict[str, Any]]) -> None:
-    for row in rows:
-        span = f"time_us >= {row['start_us']} AND time_us <= {row['end_us']}"
-        found = index.store.read("frames", columns=_FRAME, where=f"log_id = {quote(row['log_id'])} AND {span}")
-        row["frames"] = found.sort_by("time_us").to_pylist()
-
-
 def _write_csv(
     file: TextIO,
     layout: _Layout,
     batches: Iterator[list[dict[str, Any]]],
-    say: Callable[[str], None] | None,
+    say: Say | None,
     selection: Selection,
 ) -> None:
     writer = csv.writer(file, lineterminator="\r\n")
@@ -179,6 +172,6 @@ def _cell(value: Any, kind: pa.DataType) -> str:
     return f"'{text}" if pa.types.is_string(kind) and text.startswith(_FORMULA) else text
 
 
-def _tell(say: Callable[[str], None] | None, rows: list[dict[str, Any]], selection: Selection) -> None:
+def _tell(say: Say | None, rows: list[dict[str, Any]], selection: Selection) -> None:
     if say and rows:
         say(f"{rows[-1]['rank'] + 1} of {len(selection.items)} items")

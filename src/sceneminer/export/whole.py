@@ -1,11 +1,13 @@
 """A new file or folder, written whole or not at all, and never over another."""
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from sceneminer.export.origin import Origin
 from sceneminer.index.errors import IndexFault
 
 
@@ -35,6 +37,12 @@ def new_folder(out: Path) -> Iterator[Path]:
         raise _fault(out, error) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def write_origin(folder: Path, origin: Origin) -> None:
+    """``origin.json``: the query, the index and whose each log is, for formats that have no place for it themselves."""
+    text = json.dumps(origin.as_json(), indent=1, ensure_ascii=False) + "\n"
+    (folder / "origin.json").write_text(text, encoding="utf-8")
 
 
 def _part(out: Path) -> Path:
