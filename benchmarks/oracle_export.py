@@ -58,7 +58,9 @@ def choose(index: Index) -> tuple[Selected, ...]:
     for log_id in sorted({row["log_id"] for row in rows}):
         own = sorted((row for row in rows if row["log_id"] == log_id), key=lambda row: row["start_us"])
         start_us, end_us, name = own[0]["start_us"], own[-1]["end_us"], own[0]["log_name"]
-        spans = ((own[0], start_us, min(start_us + INTERVAL_US, end_us)), (own[-1], end_us - INTERVAL_US, end_us))
+        spans = [(own[0], start_us, min(start_us + INTERVAL_US, end_us))]
+        # The devkit cannot list two scenes that start at the same time.
+        spans += [(own[-1], end_us - INTERVAL_US, end_us)] if end_us - start_us > 2 * INTERVAL_US else []
         items += [Selected(clip["clip_id"], log_id, name, a, b, 0.5) for clip, a, b in spans]
     return tuple(items)
 

@@ -195,6 +195,13 @@ def test_what_cannot_be_had_is_named(town_index, selection, tmp_path):
     assert "<b>" not in (report.path / "SOURCES.md").read_text()
 
 
+def test_scenes_that_the_devkit_cannot_list_are_said(town_index, selection, tmp_path):
+    first = selection.items[0]
+    shorter = replace(first, end_us=first.end_us - 500_000)
+    report = export_nuscenes(town_index, replace(selection, items=(first, shorter)), tmp_path / "out")
+    assert report.items == 2 and [what for what, _ in report.left_out if "list_scenes" in what]
+
+
 def test_an_export_is_never_written_over_another(town_index, selection, tmp_path):
     (tmp_path / "out").mkdir()
     with pytest.raises(IndexFault, match="new place"):

@@ -33,8 +33,13 @@ class SceneSource:
 
     @property
     def shift_us(self) -> int:
-        """Added to times of a log that begins at 0 or before, for 0 is no time in nuScenes' tables."""
-        return 0 if self.log.start_us > 0 else 1_000_000 - self.log.start_us
+        """Added to times of a log that begins at 0 or before, for 0 is no time in nuScenes' tables.
+
+        It differs by log: the devkit cannot list two scenes that start at the same time.
+        """
+        if self.log.start_us > 0:
+            return 0
+        return 1_000_000 - self.log.start_us + int(self.log_token[:8], 16) % 1_000_000_000
 
 
 @dataclass(frozen=True, eq=False)
