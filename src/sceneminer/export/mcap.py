@@ -49,9 +49,7 @@ RISK_SCHEMA: dict[str, Any] = {
 }
 
 
-def export_mcap(
-    index: Index, selection: Selection, out: Path, *, say: Say | None = None
-) -> ExportReport:
+def export_mcap(index: Index, selection: Selection, out: Path, *, say: Say | None = None) -> ExportReport:
     """A new folder with an MCAP file an interval, and ``origin.json``. DataError without the extra ``mcap``.
 
     Images are the files' own bytes. Times are the log's own, in ns. Radar has no schema there and is named.
