@@ -77,7 +77,10 @@ def test_images_are_the_files_and_boxes_and_poses_the_logs(exported, town_index)
             assert row["Boxes3D:centers"][k] == pytest.approx(track.world_from_box[at, :3, 3], abs=1e-4)
             assert row["Boxes3D:half_sizes"][k] == pytest.approx(track.size_lwh_m[at] / 2, abs=1e-5)
             assert row["category"][k] == track.category
-    assert len(rows["/world/ego/LIDAR_TOP"][0]["Points3D:positions"]) == 60
+    clouds = [row["Points3D:positions"] for row in rows["/world/ego/LIDAR_TOP"] if "Points3D:positions" in row]
+    points = log.store.read_points(log.series["LIDAR_TOP"], 0)
+    assert len(clouds) == len(log.series["LIDAR_TOP"].between(item.start_us, item.end_us))
+    assert np.array(clouds[0]) == pytest.approx(points.xyz_m, abs=1e-5)
     assert "/world/map/lane" in rows
 
 

@@ -33,9 +33,7 @@ _CAMERAS_IN_LAYOUT = 12
 _EYE_M = 60.0
 
 
-def export_rerun(
-    index: Index, selection: Selection, out: Path, *, say: Say | None = None
-) -> ExportReport:
+def export_rerun(index: Index, selection: Selection, out: Path, *, say: Say | None = None) -> ExportReport:
     """A new folder with a recording an interval, and ``origin.json``. DataError without the extra ``rerun``.
 
     Timelines: ``time`` (the log's own, UTC) and ``in_log`` (since the log's start). Images are the files' own bytes.
@@ -271,7 +269,7 @@ def _from_above(interval: Interval) -> Any:
         return None
     pose = interval.log.poses_at(at)[0][0]
     place = pose[:3, 3] - _shift_m(interval)
-    above = place + [0.0, 0.0, _EYE_M]
+    above = place + np.array([0.0, 0.0, _EYE_M])
     return rrb.EyeControls3D(position=above, look_target=place, eye_up=pose[:3, 0])
 
 
