@@ -71,7 +71,7 @@ def test_images_and_lenses_are_the_logs(exported):
         assert [(m.width, m.height, list(m.K)) for m in told] == [
             (c.width_px, c.height_px, c.matrix.ravel().tolist()) for c in lenses
         ]
-    cloud = found["/LIDAR_TOP/points"][0][1]
+    cloud = found["/LIDAR_TOP"][0][1]
     points = log.store.read_points(log.series["LIDAR_TOP"], 0)
     assert np.frombuffer(cloud.data, "<f4").reshape(-1, 4)[:, :3] == pytest.approx(points.xyz_m, abs=1e-5)
 

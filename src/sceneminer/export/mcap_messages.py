@@ -56,7 +56,7 @@ def iter_sensor(interval: Interval, name: str, topic: str, left_out: list[tuple[
         if series.calibration_index[i] != told:
             told = int(series.calibration_index[i])
             yield from _calibration(time_us, topic, sensor)
-        yield Stamped(time_us, f"/{topic}/{'image' if series.modality == 'camera' else 'points'}", message)
+        yield Stamped(time_us, f"/{topic}/image" if series.modality == "camera" else f"/{topic}", message)
 
 
 def iter_agents(interval: Interval) -> Iterator[Stamped]:
