@@ -35,6 +35,8 @@ VENDORS = {
     "sqlglot": {"index/where.py"},
     "numba": {"data/synth"},
     "av": {"data/adapters/video_decoder.py"},
+    "mcap": {"data/adapters/mcap"},
+    "mcap_protobuf": {"data/adapters/mcap"},
     "ray": {"mine/ray_executor.py"},
     "transformers": {"model/tower.py", "recipes/tiny_clip.py"},
 }
