@@ -125,6 +125,13 @@ def test_bare_frames_have_no_boxes(bare_index, tmp_path):
     assert {sample["agents"] for sample in samples} == {None} and list(document["group_media_types"]) == ["camera"]
 
 
+def test_odd_camera_names_become_slices(fisheye_index, tmp_path):
+    report = export_fiftyone(fisheye_index, make_selection(fisheye_index), tmp_path / "out")
+    document, samples = read_dataset(report.path)
+    assert list(document["group_media_types"]) == ["fr-ont-b", "rear"]
+    assert {Path(s["filepath"]).suffix for s in samples} == {".jpg", ".png"}
+
+
 def test_nothing_is_overwritten(town_index, tmp_path):
     with pytest.raises(IndexFault, match="already"):
         export_fiftyone(town_index, make_selection(town_index), tmp_path)

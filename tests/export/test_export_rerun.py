@@ -117,6 +117,16 @@ def test_bare_frames_and_blind_logs_export_what_they_have(bare_index, blind_inde
     assert blind.items == 2
 
 
+def test_a_fisheye_has_images_without_a_lens_and_is_named(fisheye_index, tmp_path):
+    report = export_rerun(fisheye_index, make_selection(fisheye_index), tmp_path / "out")
+    rows = read_rrd(next(report.path.glob("*.rrd")))
+    odd = next(path for path in rows if path.startswith("/world/ego/fr"))
+    assert odd.count("/") == 3 and any("Pinhole:image_from_camera" in row for row in rows[odd])
+    assert [what.split()[-1] for what, why in report.left_out if "fisheye" in why] == ["rear"]
+    assert not any("Pinhole:image_from_camera" in row for row in rows["/world/ego/rear"])
+    assert any("EncodedImage:blob" in row for row in rows["/world/ego/rear"])
+
+
 def test_nothing_is_overwritten(town_index, tmp_path):
     with pytest.raises(IndexFault, match="already"):
         export_rerun(town_index, make_selection(town_index), tmp_path)

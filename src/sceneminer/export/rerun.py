@@ -48,8 +48,10 @@ def export_rerun(index: Index, selection: Selection, out: Path, *, say: Say | No
             name = f"{selection.content[:16]}-{interval.name}"
             recording = rr.RecordingStream(APPLICATION, recording_id=name)
             recording.save(folder / f"{interval.name}.rrd", default_blueprint=_layout(rr, interval))
-            _Writer(rr, recording, interval, left_out).write(origin)
-            recording.disconnect()
+            try:
+                _Writer(rr, recording, interval, left_out).write(origin)
+            finally:
+                recording.disconnect()
             items += 1
             if say:
                 say(f"{interval.rank + 1} of {len(selection.items)} items")
