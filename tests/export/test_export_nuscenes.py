@@ -14,7 +14,8 @@ from sceneminer.data.open import open_logs
 from sceneminer.data.synth.tables import TABLES
 from sceneminer.data.track import Track
 from sceneminer.export.formats import ExportReport, export_selection
-from sceneminer.export.nuscenes import VERSION, export_nuscenes
+from sceneminer.export.nuscenes import export_nuscenes
+from sceneminer.export.nuscenes_scene import VERSION
 from sceneminer.export.reopen import open_indexed_log
 from sceneminer.geometry.camera import Camera
 from sceneminer.index.errors import IndexFault

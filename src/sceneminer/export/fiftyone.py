@@ -23,6 +23,7 @@ from sceneminer.export.formats import ExportReport, Say
 from sceneminer.export.images import EncodedImage, encoded_image
 from sceneminer.export.interval import Interval, boxes_over, iter_intervals, sensor_names
 from sceneminer.export.origin import clean, read_origin, rows_by_id
+from sceneminer.export.sources import write_sources
 from sceneminer.export.whole import new_folder
 from sceneminer.export.words import SHOWN_FROM, label_tag_names, risk_words
 from sceneminer.index.search import Index
@@ -64,7 +65,8 @@ def export_fiftyone(index: Index, selection: Selection, out: Path, *, say: Say |
             file.write("\n]}\n")
         document = dataset_document(origin, tuple(slices))
         (folder / "metadata.json").write_text(_json(document, indent=1) + "\n", encoding="utf-8")
-    return ExportReport(out, items, files + 2, tuple(left_out))
+        files += 2 + write_sources(folder, origin, selection)
+    return ExportReport(out, items, files, tuple(left_out))
 
 
 def _samples(

@@ -24,7 +24,8 @@ from sceneminer.export.mcap_messages import (
     iter_sensor,
 )
 from sceneminer.export.origin import Origin, clean, read_origin
-from sceneminer.export.whole import new_folder, write_origin
+from sceneminer.export.sources import write_sources
+from sceneminer.export.whole import new_folder
 from sceneminer.index.search import Index
 from sceneminer.index.selection import Selection
 
@@ -49,7 +50,7 @@ RISK_SCHEMA: dict[str, Any] = {
 
 
 def export_mcap(index: Index, selection: Selection, out: Path, *, say: Say | None = None) -> ExportReport:
-    """A new folder with an MCAP file an interval, and ``origin.json``. DataError without the extra ``mcap``.
+    """A new folder with an MCAP file an interval, and its sources. DataError without the extra ``mcap``.
 
     Images are the files' own bytes. Times are the log's own, in ns. Radar has no schema there and is named.
     """
@@ -63,8 +64,8 @@ def export_mcap(index: Index, selection: Selection, out: Path, *, say: Say | Non
             items += 1
             if say:
                 say(f"{interval.rank + 1} of {len(selection.items)} items")
-        write_origin(folder, origin)
-    return ExportReport(out, items, items + 1, tuple(left_out))
+        files = items + write_sources(folder, origin, selection)
+    return ExportReport(out, items, files, tuple(left_out))
 
 
 def _require_mcap() -> None:

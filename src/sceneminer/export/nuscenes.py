@@ -19,7 +19,7 @@ from sceneminer.export.formats import ExportReport, Say
 from sceneminer.export.nuscenes_boxes import category_name, vocabulary
 from sceneminer.export.nuscenes_map import MapWriter
 from sceneminer.export.nuscenes_media import MediaWriter
-from sceneminer.export.nuscenes_scene import SceneRows, SceneSource, open_source, scene_rows
+from sceneminer.export.nuscenes_scene import VERSION, SceneRows, SceneSource, open_source, scene_rows
 from sceneminer.export.origin import clean, read_origin
 from sceneminer.export.reopen import open_indexed_log
 from sceneminer.export.sources import write_sources
@@ -29,7 +29,6 @@ from sceneminer.index.errors import IndexFault, QueryError
 from sceneminer.index.search import Index
 from sceneminer.index.selection import Selected, Selection
 
-VERSION = "v1.0-sceneminer"
 _FIRST_DATE_US = 10**15
 
 

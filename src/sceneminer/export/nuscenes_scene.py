@@ -18,7 +18,7 @@ from sceneminer.index.selection import Selected
 
 KEYFRAME_US = 250_000
 """A measurement further than this from every reference time belongs to no keyframe."""
-LABELS_FOLDER = "lidarseg/v1.0-sceneminer"
+VERSION = "v1.0-sceneminer"
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,7 +171,7 @@ def _data_row(series: Series, i: int, file: MediaFile, time_us: int, *, scene: s
 def _add_labels(rows: SceneRows, file: MediaFile, data_token: str) -> None:
     if file.labels is None:
         return
-    name = f"{LABELS_FOLDER}/{data_token}_lidarseg.bin"
+    name = f"lidarseg/{VERSION}/{data_token}_lidarseg.bin"
     rows.labels[name] = file.labels.tobytes()
     row = {"token": data_token, "sample_data_token": data_token, "filename": name}
     rows.tables.setdefault("lidarseg", []).append(row)

@@ -18,7 +18,8 @@ from sceneminer.export.images import encoded_image
 from sceneminer.export.interval import Interval, about_lines, boxes_over, iter_intervals
 from sceneminer.export.origin import Origin, clean, read_origin
 from sceneminer.export.panel import LIGHT, Colour, colour_of
-from sceneminer.export.whole import new_folder, write_origin
+from sceneminer.export.sources import write_sources
+from sceneminer.export.whole import new_folder
 from sceneminer.geometry.pose import rotation_to_quat
 from sceneminer.index.search import Index
 from sceneminer.index.selection import Selection
@@ -35,7 +36,7 @@ _ABOVE_M, _BEHIND_M = (0.0, 0.0, 60.0), (-25.0, 0.0, 14.0)
 
 
 def export_rerun(index: Index, selection: Selection, out: Path, *, say: Say | None = None) -> ExportReport:
-    """A new folder with a recording an interval, and ``origin.json``. DataError without the extra ``rerun``.
+    """A new folder with a recording an interval, and its sources. DataError without the extra ``rerun``.
 
     Timelines: ``time`` (the log's own, UTC) and ``in_log`` (since the log's start). Images are the files' own bytes.
     """
@@ -55,8 +56,8 @@ def export_rerun(index: Index, selection: Selection, out: Path, *, say: Say | No
             items += 1
             if say:
                 say(f"{interval.rank + 1} of {len(selection.items)} items")
-        write_origin(folder, origin)
-    return ExportReport(out, items, items + 1, tuple(left_out))
+        files = items + write_sources(folder, origin, selection)
+    return ExportReport(out, items, files, tuple(left_out))
 
 
 def _rerun() -> Any:
