@@ -2,11 +2,13 @@
 
 import json
 from pathlib import Path
+from string import ascii_letters
 
 import numpy as np
 import pytest
 from make_selection import make_selection
 
+from sceneminer.data.open import open_logs
 from sceneminer.export.mcap import export_mcap
 from sceneminer.export.reopen import open_indexed_log
 from sceneminer.geometry.pose import quat_to_rotation
@@ -71,13 +73,13 @@ def test_images_and_lenses_are_the_logs(exported):
         assert [(m.width, m.height, list(m.K)) for m in told] == [
             (c.width_px, c.height_px, c.matrix.ravel().tolist()) for c in lenses
         ]
-    cloud = found["/LIDAR_TOP/points"][0][1]
+    cloud = found["/LIDAR_TOP"][0][1]
     points = log.store.read_points(log.series["LIDAR_TOP"], 0)
     assert np.frombuffer(cloud.data, "<f4").reshape(-1, 4)[:, :3] == pytest.approx(points.xyz_m, abs=1e-5)
 
 
 def test_transforms_and_boxes_are_the_logs(exported):
-    selection, report, log = exported
+    _, report, log = exported
     found, _, _ = read_mcap(report.path / "0000-scene-0001+0000000.mcap")
     transforms = [one for _, message in found["/tf"] for one in message.transforms]
     for one in transforms:
@@ -120,16 +122,39 @@ def test_names_of_others_are_neither_paths_nor_topics(hostile_index, tmp_path):
     report = export_mcap(hostile_index, make_selection(hostile_index, extra=(gone,)), tmp_path / "deep" / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["deep"]
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["out"]
-    assert all(set(path.name) <= set("0123456789+-._abcdefghijklmnopqrstuvwxyz") for path in report.path.iterdir())
+    assert all(set(path.name) <= {*ascii_letters, *"0123456789+-._"} for path in report.path.iterdir())
     assert sum(".jpg" in what for what, _ in report.left_out) == 1 and "x" in dict(report.left_out)
 
 
-def test_a_fisheye_keeps_its_lens_and_bare_frames_have_none(bare_index, tmp_path):
-    from sceneminer.export.mcap_messages import _lens
-    from sceneminer.geometry.camera import Camera
-
-    lens = _lens(0, "rear", Camera(48, 30, 20.0, 20.0, 23.5, 14.5, "fisheye", (0.01, 0.0, 0.0, 0.0)))
+def test_a_fisheye_keeps_its_lens_and_odd_names_become_topics(fisheye_index, tmp_path):
+    report = export_mcap(fisheye_index, make_selection(fisheye_index), tmp_path / "out")
+    found, _, _ = read_mcap(next(report.path.glob("*.mcap")))
+    lens = found["/rear/calibration"][0][1]
     assert lens.distortion_model == "kannala_brandt" and list(lens.D) == [0.01, 0.0, 0.0, 0.0]
+    assert "/fr-ont-b/image" in found and found["/rear/image"][0][1].format == "png"
+
+
+def test_bare_frames_have_images_alone(bare_index, tmp_path):
     report = export_mcap(bare_index, make_selection(bare_index, items=1), tmp_path / "bare")
     found, _, _ = read_mcap(next(report.path.glob("*.mcap")))
-    assert set(found) == {"/about", "/camera/image", "/risk"} - ({"/risk"} if "/risk" not in found else set())
+    assert {"/about", "/camera/image"} <= set(found) and not {"/tf", "/camera/calibration", "/agents"} & set(found)
+
+
+def test_the_files_open_again_as_logs(exported):
+    selection, report, log = exported
+    item = selection.items[0]
+    again = open_logs(report.path, adapter="mcap")
+    assert again.refused == () and len(again.logs) == 2
+    back = next(one for one in again.logs if one.start_us < item.end_us)
+    assert set(back.cameras()) == set(log.cameras()) and back.rig.source == "calibrated"
+    for name in log.cameras():
+        was = log.series[name].between(item.start_us, item.end_us)
+        assert back.series[name].times_us.tolist() == was.times_us.tolist()
+        assert np.array_equal(back.store.read_image(back.series[name], 0), log.store.read_image(was, 0))
+        assert back.rig.sensors[name].camera == was.calibrations[int(was.calibration_index[0])].camera
+        pose = log.rig.sensors[name].ego_from_sensor
+        assert back.rig.sensors[name].ego_from_sensor == pytest.approx(pose, abs=1e-9)
+    points, read = (one.store.read_points(one.series["LIDAR_TOP"], 0) for one in (log, back))
+    assert read.xyz_m == pytest.approx(points.xyz_m, abs=1e-5)
+    at = back.pose_times_us
+    assert back.poses_at(at)[0] == pytest.approx(log.poses_at(at)[0], abs=1e-9)

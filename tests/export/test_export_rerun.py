@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from string import ascii_letters
 
 import numpy as np
 import pytest
@@ -43,7 +44,7 @@ def test_a_recording_an_interval_with_a_layout(exported):
     selection, report = exported
     files = sorted(report.path.glob("*.rrd"))
     assert [path.name for path in files] == ["0000-scene-0001+0000000.rrd", "0001-scene-0002+0000000.rrd"]
-    assert report.items == 2 and report.files == 3
+    assert report.items == 2 and report.files == 4 == len(list(report.path.iterdir()))
     assert all(len(RrdReader(path).recordings()) == len(RrdReader(path).blueprints()) == 1 for path in files)
     origin = json.loads((report.path / "origin.json").read_text())
     assert origin["selection"] == selection.content and len(origin["logs"]) == 2
@@ -77,7 +78,10 @@ def test_images_are_the_files_and_boxes_and_poses_the_logs(exported, town_index)
             assert row["Boxes3D:centers"][k] == pytest.approx(track.world_from_box[at, :3, 3], abs=1e-4)
             assert row["Boxes3D:half_sizes"][k] == pytest.approx(track.size_lwh_m[at] / 2, abs=1e-5)
             assert row["category"][k] == track.category
-    assert len(rows["/world/ego/LIDAR_TOP"][0]["Points3D:positions"]) == 60
+    clouds = [row["Points3D:positions"] for row in rows["/world/ego/LIDAR_TOP"] if "Points3D:positions" in row]
+    points = log.store.read_points(log.series["LIDAR_TOP"], 0)
+    assert len(clouds) == len(log.series["LIDAR_TOP"].between(item.start_us, item.end_us))
+    assert np.array(clouds[0]) == pytest.approx(points.xyz_m, abs=1e-5)
     assert "/world/map/lane" in rows
 
 
@@ -99,7 +103,7 @@ def test_names_of_others_are_neither_paths_nor_markup(hostile_index, tmp_path):
     report = export_rerun(hostile_index, make_selection(hostile_index, extra=(gone,)), tmp_path / "deep" / "out")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["deep"]
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["out"]
-    assert all(set(path.name) <= set("0123456789+-._abcdefghijklmnopqrstuvwxyz") for path in report.path.iterdir())
+    assert all(set(path.name) <= {*ascii_letters, *"0123456789+-._"} for path in report.path.iterdir())
     said = [what for what, _ in report.left_out]
     assert "x" in said and sum(".jpg" in what for what in said) == 1
     about = [read_rrd(path)["/about"][0] for path in report.path.glob("*.rrd")]
@@ -112,6 +116,16 @@ def test_bare_frames_and_blind_logs_export_what_they_have(bare_index, blind_inde
     assert "/world/ego" not in rows and len(rows["/world/ego/camera"]) > 0
     blind = export_rerun(blind_index, make_selection(blind_index, items=2), tmp_path / "blind")
     assert blind.items == 2
+
+
+def test_a_fisheye_has_images_without_a_lens_and_is_named(fisheye_index, tmp_path):
+    report = export_rerun(fisheye_index, make_selection(fisheye_index), tmp_path / "out")
+    rows = read_rrd(next(report.path.glob("*.rrd")))
+    odd = next(path for path in rows if path.startswith("/world/ego/fr"))
+    assert odd.count("/") == 3 and any("Pinhole:image_from_camera" in row for row in rows[odd])
+    assert [what.split()[-1] for what, why in report.left_out if "fisheye" in why] == ["rear"]
+    assert not any("Pinhole:image_from_camera" in row for row in rows["/world/ego/rear"])
+    assert any("EncodedImage:blob" in row for row in rows["/world/ego/rear"])
 
 
 def test_nothing_is_overwritten(town_index, tmp_path):

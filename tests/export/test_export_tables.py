@@ -9,11 +9,15 @@ import pyarrow.parquet as pq
 import pytest
 from hostile_words import HOSTILE_WORDS
 from make_selection import make_selection
+from make_streams import EMBED_DIM, make_clips
 
 from sceneminer import __version__
+from sceneminer.export.origin import BATCH
 from sceneminer.export.tables import export_csv, export_parquet
 from sceneminer.index.errors import IndexFault
+from sceneminer.index.search import open_index
 from sceneminer.index.selection import Selected
+from sceneminer.index.store import Store
 
 GONE = Selected("gone+0000000", "gone", '=HYPERLINK("x")\n../a,b', 1, 2, None, {"risk": 0.5})
 
@@ -70,6 +74,18 @@ def test_a_clip_that_is_gone_is_named_and_keeps_its_row(town_index, tmp_path):
     assert [what for what, _ in report.left_out] == ["gone+0000000"]
     row = pq.read_table(report.path).to_pylist()[1]
     assert row["log_name"] == GONE.log_name and row["embedding"] is None and row["licence"] is None
+
+
+def test_order_holds_beyond_one_batch_of_rows(tmp_path):
+    store = Store.create(tmp_path / "index", embed_dim=EMBED_DIM, manifest={"mining": {"stride_us": 1_000_000}})
+    store.append("clips", make_clips(BATCH // 10 + 1, 10))
+    index = open_index(tmp_path / "index")
+    selection = make_selection(index)
+    selection = replace(selection, items=selection.items[::-1])
+    export_parquet(index, selection, tmp_path / "s.parquet")
+    table = pq.read_table(tmp_path / "s.parquet", columns=["rank", "clip_id", "images"])
+    assert table["clip_id"].to_pylist() == [item.clip_id for item in selection.items]
+    assert table["rank"].to_pylist() == list(range(BATCH + 10)) and set(table["images"].to_pylist()) == {4}
 
 
 def test_csv_reads_back_and_runs_no_formula(town_index, tmp_path):

@@ -32,6 +32,9 @@ from sceneminer.mine.printable import one_line
 
 MAP_REACH_M = 100.0
 """How far around ego's way the map is exported."""
+WORLD, EGO = "world", "ego"
+"""Names of the frames that every recording has."""
+_TAKEN = frozenset({WORLD, EGO, "tf", "agents", "map", "risk", "about"})
 FRAME_COLUMNS = [name for name in FRAMES_SCHEMA.names if name not in ("log_id", "unit_id")]
 
 
@@ -144,12 +147,25 @@ def boxes_over(
     return poses, track.size_lwh_m[nearest], held_us <= HELD_US
 
 
+def sensor_names(log: Log) -> dict[str, str]:
+    """A name for each sensor that is safe in topics, frames and files, and unique among them."""
+    found: dict[str, str] = {}
+    for name in log.series:
+        plain = readable(name).replace(".", "_")
+        taken = {*found.values(), *_TAKEN}
+        found[name] = next(n for n in (plain, *(f"{plain}-{k}" for k in range(2, 10_000))) if n not in taken)
+    return found
+
+
 def about_lines(interval: Interval, origin: Origin) -> list[str]:
     """What an interval is, why it was chosen and whose it is, a line each; names of others cannot break a line."""
     item, log, of = interval.item, interval.log, interval.origin
     first, last = ((t - log.start_us) / 1e6 for t in (item.start_us, item.end_us))
     parts = ", ".join(f"{name} {_said(value)}" for name, value in item.parts.items() if value is not None)
-    lines = [f"{log.name}, {first:.1f} to {last:.1f} s", f"score {_said(item.score)}" + (f" ({parts})" if parts else "")]
+    lines = [
+        f"{log.name}, {first:.1f} to {last:.1f} s",
+        f"score {_said(item.score)}" + (f" ({parts})" if parts else ""),
+    ]
     if interval.card is not None:
         tags = [f"{tag} {p:.2f}" for tag, p in top_tags(interval.card)]
         lines += [risk_words(interval.card), "tags " + (", ".join(tags) or "none")]

@@ -13,7 +13,7 @@ from typing import Any
 from sceneminer import __version__
 from sceneminer.data.errors import DataError
 from sceneminer.export.formats import ExportReport, Say
-from sceneminer.export.interval import Interval, about_lines, iter_intervals
+from sceneminer.export.interval import Interval, about_lines, iter_intervals, sensor_names
 from sceneminer.export.mcap_messages import (
     Stamped,
     iter_about,
@@ -22,10 +22,10 @@ from sceneminer.export.mcap_messages import (
     iter_poses,
     iter_risk,
     iter_sensor,
-    sensor_topics,
 )
 from sceneminer.export.origin import Origin, clean, read_origin
-from sceneminer.export.whole import new_folder, write_origin
+from sceneminer.export.sources import write_sources
+from sceneminer.export.whole import new_folder
 from sceneminer.index.search import Index
 from sceneminer.index.selection import Selection
 
@@ -50,7 +50,7 @@ RISK_SCHEMA: dict[str, Any] = {
 
 
 def export_mcap(index: Index, selection: Selection, out: Path, *, say: Say | None = None) -> ExportReport:
-    """A new folder with an MCAP file an interval, and ``origin.json``. DataError without the extra ``mcap``.
+    """A new folder with an MCAP file an interval, and its sources. DataError without the extra ``mcap``.
 
     Images are the files' own bytes. Times are the log's own, in ns. Radar has no schema there and is named.
     """
@@ -64,8 +64,8 @@ def export_mcap(index: Index, selection: Selection, out: Path, *, say: Say | Non
             items += 1
             if say:
                 say(f"{interval.rank + 1} of {len(selection.items)} items")
-        write_origin(folder, origin)
-    return ExportReport(out, items, items + 1, tuple(left_out))
+        files = items + write_sources(folder, origin, selection)
+    return ExportReport(out, items, files, tuple(left_out))
 
 
 def _require_mcap() -> None:
@@ -104,7 +104,7 @@ def _write(path: Path, interval: Interval, origin: Origin, left_out: list[tuple[
 
 def _messages(interval: Interval, origin: Origin, left_out: list[tuple[str, str]]) -> Iterable[Stamped]:
     streams = [iter_about(interval, about_lines(interval, origin)), iter_map(interval), iter_poses(interval)]
-    for name, topic in sensor_topics(interval).items():
+    for name, topic in sensor_names(interval.log).items():
         if interval.log.series[name].modality == "radar":
             left_out.append((f"{interval.name} {clean(name)}", "radar: logs do not read it yet"))
             continue

@@ -8,19 +8,17 @@ import shapely
 from jaxtyping import Float
 from numpy import ndarray
 
-from sceneminer.data.adapters.video_log import readable
 from sceneminer.data.errors import MediaError
 from sceneminer.data.log import Points, Sensor, Series
 from sceneminer.data.track import Track
 from sceneminer.export.foxglove import DELETE_BY_ID, FLOAT32, INFO, foxglove_messages
 from sceneminer.export.images import encoded_image
-from sceneminer.export.interval import Interval, boxes_over
+from sceneminer.export.interval import EGO, WORLD, Interval, boxes_over
 from sceneminer.export.origin import clean
 from sceneminer.export.panel import LIGHT, Colour, colour_of
 from sceneminer.geometry.camera import Camera
 from sceneminer.geometry.pose import rotation_to_quat
 
-WORLD, EGO = "world", "ego"
 _POINT_FIELDS = ("x", "y", "z", "intensity")
 
 
@@ -30,16 +28,6 @@ class Stamped(NamedTuple):
     time_us: int
     topic: str
     message: Any
-
-
-def sensor_topics(interval: Interval) -> dict[str, str]:
-    """A topic part, also the name of the frame, for each sensor: readable, and unique among them."""
-    found: dict[str, str] = {}
-    for name in interval.log.series:
-        plain = readable(name)
-        taken = {*found.values(), WORLD, EGO, "tf", "agents", "map", "risk", "about"}
-        found[name] = next(t for t in (plain, *(f"{plain}-{k}" for k in range(2, 10_000))) if t not in taken)
-    return found
 
 
 def iter_poses(interval: Interval) -> Iterator[Stamped]:
@@ -68,7 +56,7 @@ def iter_sensor(interval: Interval, name: str, topic: str, left_out: list[tuple[
         if series.calibration_index[i] != told:
             told = int(series.calibration_index[i])
             yield from _calibration(time_us, topic, sensor)
-        yield Stamped(time_us, f"/{topic}/{'image' if series.modality == 'camera' else 'points'}", message)
+        yield Stamped(time_us, f"/{topic}/image" if series.modality == "camera" else f"/{topic}", message)
 
 
 def iter_agents(interval: Interval) -> Iterator[Stamped]:
@@ -122,7 +110,9 @@ def iter_risk(interval: Interval) -> Iterator[Stamped]:
             "value": row["risk_tracks_value"],
             "ego_speed_mps": row["speed_mps"],
         }
-        yield Stamped(row["time_us"], "/risk", {name: value for name, value in told.items() if value is not None})
+        yield Stamped(
+            row["time_us"], "/risk", {name: value for name, value in clean(told).items() if value is not None}
+        )
 
 
 def iter_about(interval: Interval, lines: list[str]) -> Iterator[Stamped]:
@@ -186,7 +176,9 @@ def _add_agent(
     facts = {"category": track.category, "source_category": clean(track.source_category)}
     for key, value in facts.items():
         entity.metadata.add(key=key, value=value)
-    cube = entity.cubes.add(pose=_pose(pose), color=_color(LIGHT.highlight if focus else colour_of(track.category, LIGHT)))
+    cube = entity.cubes.add(
+        pose=_pose(pose), color=_color(LIGHT.highlight if focus else colour_of(track.category, LIGHT))
+    )
     cube.size.x, cube.size.y, cube.size.z = size.tolist()
 
 
@@ -203,9 +195,7 @@ def _pose(pose: Float[ndarray, "4 4"]) -> Any:
     messages = foxglove_messages()
     w, x, y, z = rotation_to_quat(pose[:3, :3]).tolist()
     at = dict(zip("xyz", pose[:3, 3].tolist(), strict=True))
-    return messages["Pose"](
-        position=messages["Vector3"](**at), orientation=messages["Quaternion"](w=w, x=x, y=y, z=z)
-    )
+    return messages["Pose"](position=messages["Vector3"](**at), orientation=messages["Quaternion"](w=w, x=x, y=y, z=z))
 
 
 def _color(colour: Colour) -> Any:

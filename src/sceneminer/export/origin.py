@@ -1,5 +1,6 @@
 """Where a Selection comes from: what travels along with everything that is exported from it."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -59,7 +60,9 @@ class Origin:
 def read_origin(index: Index, selection: Selection) -> Origin:
     names = {clean(item.log_id): clean(item.log_name) for item in selection.items}
     known = rows_by_id(index, "logs", "log_id", list(names), _LOG_COLUMNS)
-    logs = {log_id: LogOrigin(**known[log_id]) if log_id in known else LogOrigin(log_id, names[log_id]) for log_id in names}
+    logs = {
+        log_id: LogOrigin(**known[log_id]) if log_id in known else LogOrigin(log_id, names[log_id]) for log_id in names
+    }
     return Origin(
         selection=selection.content,
         index_version=selection.index_version,
@@ -88,7 +91,12 @@ def items_in_batches(selection: Selection) -> Iterator[tuple[int, tuple[Selected
 
 
 def clean(value: Any) -> Any:
-    """Halves of surrogate pairs, which JSON may hold and no file can, replaced; also in what a value contains."""
+    """Without what files cannot hold: halves of surrogate pairs are replaced, what is not a number is unknown.
+
+    Also within what a value contains.
+    """
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
     if isinstance(value, str):
         return value if value.isascii() else value.encode("utf-8", "replace").decode()
     if isinstance(value, Mapping):

@@ -18,7 +18,8 @@ from sceneminer.export.images import encoded_image
 from sceneminer.export.interval import Interval, about_lines, boxes_over, iter_intervals
 from sceneminer.export.origin import Origin, clean, read_origin
 from sceneminer.export.panel import LIGHT, Colour, colour_of
-from sceneminer.export.whole import new_folder, write_origin
+from sceneminer.export.sources import write_sources
+from sceneminer.export.whole import new_folder
 from sceneminer.geometry.pose import rotation_to_quat
 from sceneminer.index.search import Index
 from sceneminer.index.selection import Selection
@@ -30,13 +31,12 @@ APPLICATION = "sceneminer"
 FAR_M = 10_000.0
 """Beyond this far from the origin of the world, its float32 is too coarse for Rerun: whole kilometres are taken off."""
 _CAMERAS_IN_LAYOUT = 12
-_EYE_M = 60.0
+_ABOVE_M, _BEHIND_M = (0.0, 0.0, 60.0), (-25.0, 0.0, 14.0)
+"""Where the eyes of the bird's-eye view and of the scene are, in ego's frame."""
 
 
-def export_rerun(
-    index: Index, selection: Selection, out: Path, *, say: Say | None = None
-) -> ExportReport:
-    """A new folder with a recording an interval, and ``origin.json``. DataError without the extra ``rerun``.
+def export_rerun(index: Index, selection: Selection, out: Path, *, say: Say | None = None) -> ExportReport:
+    """A new folder with a recording an interval, and its sources. DataError without the extra ``rerun``.
 
     Timelines: ``time`` (the log's own, UTC) and ``in_log`` (since the log's start). Images are the files' own bytes.
     """
@@ -49,13 +49,15 @@ def export_rerun(
             name = f"{selection.content[:16]}-{interval.name}"
             recording = rr.RecordingStream(APPLICATION, recording_id=name)
             recording.save(folder / f"{interval.name}.rrd", default_blueprint=_layout(rr, interval))
-            _Writer(rr, recording, interval, left_out).write(origin)
-            recording.disconnect()
+            try:
+                _Writer(rr, recording, interval, left_out).write(origin)
+            finally:
+                recording.disconnect()
             items += 1
             if say:
                 say(f"{interval.rank + 1} of {len(selection.items)} items")
-        write_origin(folder, origin)
-    return ExportReport(out, items, items + 1, tuple(left_out))
+        files = items + write_sources(folder, origin, selection)
+    return ExportReport(out, items, files, tuple(left_out))
 
 
 def _rerun() -> Any:
@@ -248,12 +250,12 @@ def _layout(rr: Any, interval: Interval) -> Any:
     import rerun.blueprint as rrb
 
     cameras = [
-        rrb.Spatial2DView(origin=_camera_path(rr, name), name=clean(name))
+        rrb.Spatial2DView(origin=_camera_path(rr, name), name=clean(name), contents=["$origin/**", "/world/agents"])
         for name in interval.log.cameras()[:_CAMERAS_IN_LAYOUT]
     ]
     scene = [
-        rrb.Spatial3DView(origin="/world", name="scene"),
-        rrb.Spatial3DView(origin="/world", name="bird's eye", eye_controls=_from_above(interval)),
+        rrb.Spatial3DView(origin="/world", name="scene", eye_controls=_eye(interval, _BEHIND_M)),
+        rrb.Spatial3DView(origin="/world", name="bird's eye", eye_controls=_eye(interval, _ABOVE_M)),
         rrb.TextDocumentView(origin="/about", name="about"),
     ]
     rows = [rrb.Horizontal(*scene, column_shares=[3, 2, 1]), rrb.TimeSeriesView(origin="/risk", name="risk")]
@@ -262,17 +264,17 @@ def _layout(rr: Any, interval: Interval) -> Any:
     return rrb.Blueprint(rrb.Vertical(*rows, row_shares=[3, 3, 1][-len(rows) :]), collapse_panels=True)
 
 
-def _from_above(interval: Interval) -> Any:
-    """An eye above ego at the riskiest instant, ego heading up."""
+def _eye(interval: Interval, at_ego_m: tuple[float, float, float]) -> Any:
+    """An eye at a place in ego's frame at the riskiest instant that looks at ego, heading up; None without a pose."""
     import rerun.blueprint as rrb
 
     at = np.array([interval.instant_us])
     if not interval.log.pose_known(at)[0]:
         return None
     pose = interval.log.poses_at(at)[0][0]
-    place = pose[:3, 3] - _shift_m(interval)
-    above = place + [0.0, 0.0, _EYE_M]
-    return rrb.EyeControls3D(position=above, look_target=place, eye_up=pose[:3, 0])
+    ego = pose[:3, 3] - _shift_m(interval)
+    up = pose[:3, 0] if at_ego_m[0] == 0 else pose[:3, 2]
+    return rrb.EyeControls3D(position=ego + pose[:3, :3] @ np.array(at_ego_m), look_target=ego, eye_up=up)
 
 
 def _camera_path(rr: Any, name: str) -> str:

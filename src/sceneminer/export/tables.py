@@ -60,9 +60,7 @@ def export_parquet(
     return ExportReport(out, len(selection.items), 1, tuple(left_out))
 
 
-def export_csv(
-    index: Index, selection: Selection, out: Path, *, say: Say | None = None
-) -> ExportReport:
+def export_csv(index: Index, selection: Selection, out: Path, *, say: Say | None = None) -> ExportReport:
     """The same as CSV without vectors (RFC 4180, UTF-8, a header; null is an empty cell).
 
     A text that a spreadsheet would take for a formula gets a single quote in front. IndexFault where ``out`` is there.
@@ -132,7 +130,9 @@ def _rows(
             row |= {"rank": first + k, **{name: getattr(log, name) for name in _ORIGIN}}
             clip = clips.get(row["clip_id"])
             if clip is None:
-                left_out.append((row["clip_id"], "expected the clip in this index, found it gone: its columns are null"))
+                left_out.append(
+                    (row["clip_id"], "expected the clip in this index, found it gone: its columns are null")
+                )
             else:
                 row |= {column: clip[name] for name, column in layout.clip.items()}
             rows.append(row)
