@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from folder_tree import make_folder_tree
 from make_selection import make_selection
+from nuscenes_tree import make_nuscenes_tree, nuscenes_tables, write_tables
 
 from sceneminer.data.log import Log
 from sceneminer.data.open import open_logs
@@ -259,6 +260,21 @@ def test_a_sweep_of_another_data_set_is_written_as_nuscenes_has_them(blind_index
         whole = sum(area.area for area in areas)
         assert sum(area.area for area in ours.areas[layer]) == pytest.approx(whole, rel=1e-3, abs=0.1), layer
     assert {lane.lane_id for lane in ours.lanes} <= {lane.lane_id for lane in theirs.lanes}
+
+
+def test_labels_give_way_to_classes_of_ones_own(tmp_path, tower):
+    root = make_nuscenes_tree(tmp_path)
+    tables = nuscenes_tables()
+    tables["category"][1]["name"] = "human.pedestrian.juggler"
+    write_tables(root, tables)
+    mine(root, tmp_path / "index", model=tower)
+    index = open_index(tmp_path / "index")
+    report = export_nuscenes(index, make_selection(index), tmp_path / "out")
+    ((what, why),) = report.left_out
+    assert "point labels of 1 scenes" in what and "human.pedestrian.juggler" in why
+    tables = tables_of(report.path)
+    assert "lidarseg" not in tables and not (report.path / "lidarseg").exists()
+    assert "human.pedestrian.juggler" in {row["name"] for row in tables["category"]}
 
 
 def test_hostile_names_stay_names(hostile_index, tmp_path):

@@ -12,7 +12,7 @@ from pathlib import Path
 from sceneminer.data.errors import DataError
 from sceneminer.data.hdmap import HdMap
 from sceneminer.data.log import Log
-from sceneminer.data.synth.tables import TABLES, Row, write_json
+from sceneminer.data.synth.tables import CATEGORIES, TABLES, Row, write_json
 from sceneminer.data.track import Track
 from sceneminer.export.card import read_cards
 from sceneminer.export.formats import ExportReport, Say
@@ -48,7 +48,7 @@ def export_nuscenes(
             done += len(items)
             if say is not None:
                 say(f"{done} of {len(selection.items)} intervals")
-        work.left_out += _same_starts(list(work.scenes.values()))
+        work.left_out += [*_same_starts(list(work.scenes.values())), *_without_labels(work)]
         _write_tables(folder / VERSION, work)
         files = work.media.files + len(list((folder / VERSION).iterdir()))
         files += write_sources(folder, read_origin(index, selection), selection)
@@ -162,6 +162,19 @@ def _write_tables(folder: Path, work: _Work) -> None:
     tables["map"].update((row["token"], row) for row in work.maps.rows())
     for name, found in tables.items():
         write_json(folder / f"{name}.json", list(found.values()))
+
+
+def _without_labels(work: _Work) -> list[tuple[str, str]]:
+    """Drop the point labels where classes that nuScenes does not have are used: the devkit would not open both."""
+    unknown = sorted(work.categories - {name for name, _ in CATEGORIES})
+    labelled = [rows for rows in work.scenes.values() if rows.labels]
+    if not unknown or not labelled:
+        return []
+    for rows in labelled:
+        rows.labels.clear()
+        del rows.tables["lidarseg"]
+    reason = f"expected nuScenes' own classes beside them, or the devkit does not open; found {', '.join(unknown)}"
+    return [(f"point labels of {len(labelled)} scenes", reason)]
 
 
 def _same_starts(scenes: list[SceneRows]) -> list[tuple[str, str]]:
