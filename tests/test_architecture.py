@@ -20,7 +20,7 @@ ALLOWED = {
     "index": {"geometry", "data", "labels", "model"},
     "mine": {"geometry", "data", "labels", "model", "index"},
     "export": {"geometry", "data", "labels", "model", "index", "mine"},
-    "serve": {"geometry", "data", "labels", "model", "index", "mine"},
+    "serve": {"geometry", "data", "labels", "model", "index", "mine", "export"},
 }
 ALLOWED["evals"] = {*ALLOWED}
 ALLOWED["cli"] = {*ALLOWED}

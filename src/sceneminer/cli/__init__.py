@@ -26,7 +26,7 @@ app.add_typer(bench_app, name="bench")
 app.command()(verify)
 app.add_typer(heads_app, name="heads")
 
-for command in (find.search, find.hardest, find.select, find.replay, find.export):
+for command in (find.search, find.hardest, find.select, find.replay, find.export, find.serve):
     app.command()(command)
 
 IndexPath = find.IndexPath

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -170,6 +170,29 @@ def export(
     for what, why in report.left_out:
         typer.echo(f"left out: {what}: {why}", err=True)
     raise typer.Exit(3 if report.left_out else 0)
+
+
+def serve(
+    index: IndexPath,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 8765,
+    no_token: Annotated[
+        bool, typer.Option("--no-token", help="Ask for no token: only on this machine's own address.")
+    ] = False,
+    exports: Annotated[
+        Path | None, typer.Option(help="Folder for selections and exports; by default INDEX-exports.")
+    ] = None,
+    read_only: Annotated[bool, typer.Option("--read-only", help="No heads, selections or exports.")] = False,
+) -> None:
+    """Open the page: search, look, mark, train, select and export in the browser.
+
+    The printed address holds a token, which is exchanged for a cookie; share links from the address bar instead.
+    """
+    from sceneminer.serve.run import serve as serve_index
+    from sceneminer.serve.settings import Settings
+
+    settings = Settings(index, host, port, exports=exports, can_write=not read_only)
+    serve_index(replace(settings, token=None) if no_token else settings)
 
 
 def _query(

@@ -47,7 +47,7 @@ class Interval:
     name: str
     """Safe as a file name, and unique within the Selection."""
     log: Log
-    """Only measurements with start_us ≤ time < end_us; poses and ids are the whole log's."""
+    """Only measurements with start_us ≤ time ≤ end_us; poses and ids are the whole log's."""
     tracks: tuple[Track, ...]
     """Those with a box in the span."""
     hdmap: HdMap | None
@@ -112,7 +112,7 @@ def iter_intervals(
             left_out.append((clean(item.clip_id), found))
             continue
         log, tracks, hdmap = found
-        part = log.between(item.start_us, item.end_us)
+        part = log.between(item.start_us, item.end_us + 1)
         near = tuple(t for t in tracks if np.any((t.times_us >= item.start_us) & (t.times_us <= item.end_us)))
         if not near and not any(len(series) for series in part.series.values()):
             left_out.append((clean(item.clip_id), "expected measurements or tracks in this interval, found neither"))
