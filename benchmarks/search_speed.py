@@ -165,9 +165,9 @@ def page(clips: int, rows: dict[str, list[Row]], *, build_s: float | None, load_
         f"`python benchmarks/search_speed.py --clips {clips}` at commit {git_commit()}, {datetime.now(UTC).date()}, "
         f"{machine()}. 256-dimensional embeddings, IVF with scalar quantisation, {ROWS_A_PARTITION} clips a partition, "
         f"{PROBES} partitions looked into, {REFINE} times the rows asked for measured anew; ordered indexes on the "
-        f"columns that filters ask for.{built} Holding the clips in memory, as `sceneminer serve` does, took {load_s:.1f} s. "
-        "Encoding a text is not in it. *Vector search* gives 40 ids and scores; *search* is the whole call: 10 intervals, "
-        "merged, with all parts of their scores.",
+        f"columns that filters ask for.{built} Holding the clips in memory, as `sceneminer serve` does, took "
+        f"{load_s:.1f} s. Encoding a text is not in it. *Vector search* gives 40 ids and scores; *search* is the whole "
+        "call: 10 intervals, merged, with all parts of their scores.",
         "",
         "| clips are | filter keeps | recall@10 | vector search, p50 ms | p95 | p99 | search, p50 ms | p95 | p99 |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
