@@ -1,6 +1,6 @@
 // The scene from above, ego's heading up: map, agents with trails, forecasts, and the pair behind the risk.
 
-import { clock, measureName, measured, words } from "./format.js";
+import { clock, words } from "./format.js";
 import { around, between } from "./scene_time.js";
 import { colour } from "./theme.js";
 
@@ -12,19 +12,27 @@ const LEAST_EXISTENCE = 0.3;
 /** The name of the colour of a category. */
 export const kindOf = (category) => (VULNERABLE.has(category) ? "person" : STATIC.has(category) ? "thing" : "vehicle");
 
-function path(points, closed) {
-  const made = new Path2D();
+function trace(made, points) {
   points.forEach(([x, y], at) => (at ? made.lineTo(x, y) : made.moveTo(x, y)));
-  if (closed) made.closePath();
+  return made;
+}
+
+/** Polygons as lists of rings, the outline first. */
+function areaPath(rings) {
+  const made = new Path2D();
+  for (const ring of rings) {
+    trace(made, ring);
+    made.closePath();
+  }
   return made;
 }
 
 /** What does not change while a clip plays, as paths in world coordinates. */
 export function prepare(scene) {
   const areas = AREAS.filter((name) => scene.map?.areas?.[name]).map((name) =>
-    ({ name, paths: scene.map.areas[name].map((ring) => path(ring, true)) }));
+    ({ name, paths: scene.map.areas[name].map(areaPath) }));
   const lines = Object.entries(scene.map?.lines ?? {}).map(([name, all]) =>
-    ({ name, paths: all.map((line) => path(line, false)) }));
+    ({ name, paths: all.map((line) => trace(new Path2D(), line)) }));
   return { scene, areas, lines };
 }
 
@@ -40,13 +48,15 @@ export const project = ([a, b, c, d, e, f], x, y) => [a * x + c * y + e, b * x +
 function drawMap(context, ready, pixel) {
   for (const { name, paths } of ready.areas) {
     context.fillStyle = colour(`map-${name.replace("_", "-")}`);
-    for (const one of paths) context.fill(one);
+    for (const one of paths) context.fill(one, "evenodd");
   }
   context.lineWidth = 1.2 * pixel;
   for (const { name, paths } of ready.lines) {
     context.strokeStyle = colour(name === "boundary" ? "map-edge" : "map-line");
+    context.setLineDash(name === "centerline" ? [6 * pixel, 8 * pixel] : []);
     for (const one of paths) context.stroke(one);
   }
+  context.setLineDash([]);
 }
 
 function box(context, [x, y, yaw], length, width, ahead = 0) {
@@ -137,8 +147,7 @@ function drawFocus(context, focus, matrix, ego, spot, size) {
   context.beginPath();
   context.arc(...to, 12, 0, 2 * Math.PI);
   context.stroke();
-  const text = `${measureName(focus.measure)} ${measured(focus.measure, focus.value, focus.unit)}`.trim();
-  label(context, text, to[0], to[1], size);
+  label(context, focus.words, to[0], to[1], size);
 }
 
 function drawRuler(context, scale, size) {
@@ -158,7 +167,7 @@ function drawRuler(context, scale, size) {
 export function drawScene(context, ready, timeUs, view) {
   const { scene } = ready;
   const when = around(scene.times_us, timeUs);
-  const ego = when && between(scene.ego.poses, when);
+  const ego = when && scene.ego && between(scene.ego.poses, when);
   context.clearRect(0, 0, view.wide, view.tall);
   if (!ego) return "The scene from above is not known: the log has no poses here.";
   const matrix = canvasFromWorld(ego, { scale: view.scale, cx: view.wide / 2, cy: view.tall * 0.62 });

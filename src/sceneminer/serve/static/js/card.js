@@ -3,7 +3,7 @@
 import { thumbUrl } from "./api.js";
 import { addToBasket, inBasket, removeFromBasket } from "./basket_items.js";
 import { el, iconButton } from "./dom.js";
-import { interval, isNumber, measureName, measured, number, topTags, words } from "./format.js";
+import { interval, isNumber, measured, number, topTags, words } from "./format.js";
 import { markOf, toggleMark } from "./marks.js";
 import { isPlaying, startPreview, stopPreview } from "./preview.js";
 import { getState, hashOf } from "./state.js";
@@ -12,9 +12,7 @@ import { getState, hashOf } from "./state.js";
 export function reason(parts) {
   const said = [];
   if (parts.risk_category) said.push(words(parts.risk_category));
-  if (parts.risk_measure) {
-    said.push(`${measureName(parts.risk_measure)} ${measured(parts.risk_measure, parts.risk_value)}`.trim());
-  }
+  if (parts.risk_measure) said.push(measured(parts.risk_measure, parts.risk_value));
   return said.join(", ");
 }
 

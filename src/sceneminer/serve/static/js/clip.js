@@ -14,6 +14,7 @@ import { getResults, onResults } from "./results.js";
 import { say } from "./say.js";
 import { PLAIN } from "./search.js";
 import { getState, onState, setState } from "./state.js";
+import { beside, makeStrip } from "./strip.js";
 import { onTheme } from "./theme.js";
 import { makeTimeline } from "./timeline.js";
 import { makeWhy } from "./why.js";
@@ -120,9 +121,12 @@ function build(clip) {
   timeline = makeTimeline(clip, (timeUs) => seekInLog(clip, player, timeUs));
   replace(byId("clip-cameras"), clip.missing ? el("p", { class: "banner", role: "status" }, clip.missing) : null,
     cameras.node);
-  replace(byId("clip-timeline"), timeline.node);
+  const strip = makeStrip(clip, (clipId) => openClip(clipId));
+  replace(byId("clip-timeline"), timeline.node, strip.node);
+  strip.refresh();
+  strip.centre();
   replace(byId("clip-side"), bev.node, makeWhy(clip));
-  return { clip, player, cameras, timeline, bev, asked: new AbortController() };
+  return { clip, player, cameras, timeline, bev, strip, asked: new AbortController() };
 }
 
 function close() {
@@ -172,7 +176,10 @@ async function open(clipId) {
 }
 
 function follow(state, changed) {
-  if (changed.has("up") || changed.has("down")) refreshCard(byId("clip-head"));
+  if (changed.has("up") || changed.has("down")) {
+    refreshCard(byId("clip-head"));
+    shown?.strip.refresh();
+  }
   if (!changed.has("clip")) return;
   if (state.clip) {
     open(state.clip);
@@ -182,6 +189,12 @@ function follow(state, changed) {
   close();
   dialog().close();
   focusCard(was);
+}
+
+/** The clip before (-1) or after (1) this one in its log. */
+export function goBeside(way) {
+  const clipId = shown && beside(shown.clip, way);
+  if (clipId) openClip(clipId);
 }
 
 /** What keys do here: "play", "back", "next", "up", "down" or "basket". */

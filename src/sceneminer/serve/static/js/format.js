@@ -2,19 +2,18 @@
 
 const MEASURES = {
   ttc_s: ["time to collision", "s"],
-  ttc_turn_s: ["time to collision in the turn", "s"],
-  drac_mps2: ["braking needed", "m/s²"],
-  ttce_s: ["time to closest encounter", "s"],
-  dce_m: ["distance at closest encounter", "m"],
-  thw_s: ["time headway", "s"],
-  pet_s: ["post-encroachment time", "s"],
-  a_long_req_mps2: ["braking required", "m/s²"],
-  a_lat_req_mps2: ["swerve required", "m/s²"],
-  rss_violation: ["safe distance broken", ""],
+  ttc_turn_s: ["time to collision", "s"],
+  drac_mps2: ["must brake by", "m/s²"],
+  ttce_s: ["closest in", "s"],
+  dce_m: ["would pass within", "m"],
+  thw_s: ["headway", "s"],
+  pet_s: ["same place within", "s"],
+  a_long_req_mps2: ["must brake by", "m/s²"],
+  a_lat_req_mps2: ["must swerve by", "m/s²"],
 };
 
 export const words = (name) => String(name).replaceAll("_", " ");
-export const measureName = (measure) => MEASURES[measure]?.[0] ?? words(measure);
+const measureName = (measure) => MEASURES[measure]?.[0] ?? words(measure);
 export const isNumber = (value) => typeof value === "number" && Number.isFinite(value);
 export const count = (n) => n.toLocaleString("en-US");
 export const plural = (n, one, many = `${one}s`) => `${count(n)} ${n === 1 ? one : many}`;
@@ -23,11 +22,10 @@ export function number(value, digits = 2) {
   return isNumber(value) ? value.toFixed(digits) : "–";
 }
 
-/** A measure's value with its unit: 0.8 s. */
-export function measured(measure, value, unit) {
-  if (!isNumber(value)) return "";
-  const shown = unit ?? MEASURES[measure]?.[1] ?? "";
-  return `${value.toFixed(Math.abs(value) < 10 ? 1 : 0)}${shown && shown !== "1" ? ` ${shown}` : ""}`;
+/** A measure in words, as the server says it of one clip: time to collision 0.8 s. */
+export function measured(measure, value) {
+  if (!isNumber(value)) return measureName(measure);
+  return `${measureName(measure)} ${value.toFixed(1)} ${MEASURES[measure]?.[1] ?? ""}`.trim();
 }
 
 /** 75 s into a log: 1:15.0. */

@@ -1,6 +1,6 @@
 // Keys; the help lists what is here.
 
-import { actOnClip, closeClip, goHit } from "./clip.js";
+import { actOnClip, closeClip, goBeside, goHit } from "./clip.js";
 import { byId, el, replace } from "./dom.js";
 import { openFilters } from "./filters.js";
 import { actOnFocused, moveInGrid } from "./grid.js";
@@ -14,6 +14,7 @@ const HELP = [
   ["Hits", [["← ↓ ↑ →  or  h j k l", "move"], ["Enter", "open"], ["u", "thumbs up"], ["d", "thumbs down"],
     ["b", "into the basket, or out of it"]]],
   ["Clip", [["Space", "play, pause"], [",  .", "step back, step on"], ["← →  or  k j", "earlier hit, next hit"],
+    ["[  ]", "clip before, clip after in the log"],
     ["u  d  b", "thumbs up, thumbs down, basket"]]],
   ["Map", [["drag", "lasso; with Shift: move"], ["wheel  or  + −", "zoom"], ["arrows", "move"],
     ["Enter", "what is in the middle"]]],
@@ -32,6 +33,8 @@ const CLIP = {
   ".": () => actOnClip("next"),
   ArrowLeft: () => goHit(-1),
   ArrowRight: () => goHit(1),
+  "[": () => goBeside(-1),
+  "]": () => goBeside(1),
   k: () => goHit(-1),
   j: () => goHit(1),
   u: () => actOnClip("up"),

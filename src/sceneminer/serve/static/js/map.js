@@ -9,7 +9,7 @@ import { polygonOf } from "./results.js";
 import { getState, onState, setState } from "./state.js";
 import { onTheme, rgb, colour } from "./theme.js";
 
-const COLUMNS = ["risk", "hardness", "density"];
+const COLUMNS = { risk: "risk", hardness: "hardness", ego_speed_mps: "ego speed", density: "how many" };
 let map = null;
 let [info, mode, column, asked] = [null, "lasso", "risk", false];
 let [middle, zoom] = [[0, 0], 1];
@@ -95,7 +95,7 @@ async function start() {
     if (!map.points) return said("The map is empty: no clip has been mined yet.");
     const points = new Float32Array(await getBytes("/api/map/points"));
     map.drawn = pointsOn(byId("map-points"), points, new Uint8Array(map.points).fill(255));
-    byId("map-note").textContent = [plural(map.points, "clip"), map.drawn.words].filter(Boolean).join(". ");
+    byId("map-note").textContent = [`${plural(map.points, "clip")}.`, map.drawn.words].filter(Boolean).join(" ");
     said("");
     fit();
     await chooseColumn(column);
@@ -185,8 +185,10 @@ export const toggleMap = () => setState({ view: getState().view === "map" ? "" :
 
 export function startMap(known) {
   info = known;
-  const names = [...COLUMNS, ...info.tags.map((tag) => `tag.${tag}`), ...info.heads.flatMap((head) => head.columns)];
-  replace(byId("map-column"), names.map((name) => el("option", { value: name }, words(name.replace(/^tag\./, "")))));
+  const option = ([value, said]) => el("option", { value }, said);
+  const tags = info.tags.map((tag) => [`tag.${tag}`, words(tag)]);
+  replace(byId("map-column"), Object.entries(COLUMNS).map(option),
+    el("optgroup", { label: "tags" }, tags.map(option)));
   byId("map-column").addEventListener("change", (event) =>
     chooseColumn(event.target.value).catch((error) => said(error.message, true)));
   replace(byId("map-lasso"), icon("lasso")).addEventListener("click", () => chooseMode("lasso"));

@@ -7,7 +7,7 @@ import { getState, onState } from "./state.js";
 const QUERY = ["text", "where", "like", "unlike", "by", "lasso", "image"];
 const CLIPS_A_HIT = 12;
 /** Neighbours merge to intervals; on a small index a long list would merge to whole logs. */
-const LEAST = 8;
+const LEAST = 6;
 const MOST = 60;
 
 let results = { status: "loading", hits: [], query: null, kind: "search", tookMs: null, error: null, note: null };

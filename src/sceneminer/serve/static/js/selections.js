@@ -22,7 +22,7 @@ const wait = (ms) => new Promise((done) => setTimeout(done, ms));
 
 function exported(job) {
   const out = job.left_out ?? [];
-  return [el("p", {}, `Exported ${plural(job.items ?? job.done, "clip")} to `, el("code", {}, job.path ?? "")),
+  return [el("p", {}, `Exported ${plural(job.items, "clip")} to `, el("code", {}, job.path ?? "")),
     out.length ? el("details", {}, el("summary", {}, `${plural(out.length, "thing")} left out`),
       el("ul", {}, out.slice(0, LEFT_OUT).map(([what, why]) => el("li", {}, `${what}: ${why}`)))) : null];
 }
@@ -37,8 +37,9 @@ async function runExport(name, to, box) {
     const now = await getJson(`/api/jobs/${encodeURIComponent(job)}`);
     if (now.state === "done") return replace(box, exported(now));
     if (now.state === "failed") throw new Error(now.error ?? "The export failed.");
-    if (now.of) Object.assign(bar, { max: now.of, value: now.done ?? 0 });
-    said.textContent = now.of ? `${now.done ?? 0} of ${now.of}` : "working…";
+    const part = /(\d+) (?:of|\/) (\d+)/.exec(now.said ?? "");
+    if (part) Object.assign(bar, { max: Number(part[2]), value: Number(part[1]) });
+    said.textContent = now.said || "working…";
     await wait(POLL_MS);
   }
 }
@@ -72,12 +73,12 @@ function items(selection) {
   return el("ol", { class: "items" }, rows, more > 0 ? el("li", { class: "faint" }, `and ${more} more`) : null);
 }
 
-function entry({ name, items: n, made_from: from }) {
+function entry({ name, items: n, made_from: from, error }) {
   const inside = el("div", { class: "selection-items" });
   const details = el("details", { class: "selection", data: { selection: name } },
     el("summary", {}, el("b", { class: "cut" }, name), el("span", { class: "num faint" }, plural(n, "clip"))),
-    from ? el("p", { class: "faint" }, typeof from === "string" ? from : JSON.stringify(from)) : null,
-    canWrite ? exportForm(name) : null, inside);
+    error ? el("p", { class: "error" }, error) : el("p", { class: "faint" }, `Made from index version ${from}.`),
+    canWrite && !error ? exportForm(name) : null, inside);
   details.addEventListener("toggle", async () => {
     if (!details.open || inside.childElementCount) return;
     try {

@@ -2,7 +2,7 @@
 
 import { bar } from "./card.js";
 import { el } from "./dom.js";
-import { clock, isNumber, measureName, measured, number, topTags, words } from "./format.js";
+import { clock, isNumber, number, topTags, words } from "./format.js";
 
 const SOURCES = { tracks: "from the recorded tracks", camera: "from the cameras alone" };
 const PARTS = { risk: "Risk", ambiguity: "Ambiguity", rarity: "Rarity" };
@@ -12,23 +12,23 @@ const MEANT = {
   rarity: "how unlike clips of other logs",
 };
 
+const whoOf = (category) => (category === "vulnerable" ? "vulnerable road user" : words(category ?? "agent"));
+
 /** One or two sentences: who, when, and by which measure. */
 export function sentence(clip) {
   const { risk } = clip;
   if (!risk || risk.value === null) return "The risk of this clip is not known: there are no tracks, and no risk head.";
   const source = SOURCES[risk.source] ?? "";
-  if (!risk.measure) return `Risk ${number(risk.value)} ${source}: no agent comes near.`;
-  const value = measured(risk.measure, risk.measure_value, risk.unit);
+  if (!risk.measure) return `Risk ${number(risk.value)} ${source}: nobody comes close.`;
   const when = isNumber(risk.time_us) ? ` at ${clock(risk.time_us - clip.log_start_us)}` : "";
-  const who = risk.category ? `a ${words(risk.category)}` : "an agent";
-  return `Risk ${number(risk.value)} ${source}: ${who}${when}, ${measureName(risk.measure)} ${value}.`;
+  const who = whoOf(risk.category);
+  return `Risk ${number(risk.value)} ${source}: ${who}${when}, ${risk.words}.`;
 }
 
 function other(clip) {
   const camera = clip.risk_camera;
   if (clip.risk?.source === "camera" || !isNumber(camera?.value)) return null;
-  const what = [camera.category && words(camera.category), camera.measure &&
-    `${measureName(camera.measure)} ${measured(camera.measure, camera.measure_value)}`].filter(Boolean).join(", ");
+  const what = [camera.category && whoOf(camera.category), camera.words].filter(Boolean).join(", ");
   return el("p", { class: "faint" }, `The cameras alone say ${number(camera.value)}${what ? `: ${what}` : ""}.`);
 }
 

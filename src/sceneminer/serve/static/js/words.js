@@ -14,13 +14,15 @@ const COLUMN_CONDITIONS = {
   "measure.pet_s": "measure.pet_s < 1",
   "measure.thw_s": "measure.thw_s < 1",
 };
+/** Names of numbers end in their unit; the others are true or false. */
+const isANumber = (name) => name.startsWith("measure.") || /_(m|mps|rad|mps2|s)$|\.risk$/.test(name);
 const ALONE = new Set(["accelerating", "braking"]);
 
 /** A condition with this word, of an agent of this category ('' for any). */
 export function conditionOf(kind, name, category) {
   const of = category ? `agent.category == ${quoted(category)} and ` : "";
-  if (kind === "columns") return of + (COLUMN_CONDITIONS[name] ?? `${name} > 0`);
-  if (kind === "relations") return of + (name.includes(".") ? name : `agent.${name}`);
+  if (kind === "flags") return of + name;
+  if (kind === "numbers") return of + (COLUMN_CONDITIONS[name] ?? `${name} > 0`);
   if (name === "turning") return `${of}turning('left')`;
   if (ALONE.has(name)) return `${of}${name}()`;
   if (name === "lasting") return `lasting(${of}agent.in_ego_lane, 1)`;
@@ -49,10 +51,12 @@ export function agentWords(known, where, put) {
     el("optgroup", { label: "several kinds" }, (known.groups ?? []).map(option)),
     el("optgroup", { label: "one kind" }, (known.categories ?? []).map(option)));
   const add = (kind, name) => put(withCondition(where(), conditionOf(kind, name, category.value)));
+  const columns = Object.entries(known.columns ?? {});
   const sections = el("div", { class: "word-list" },
-    section("What it does", "relations", known.relations, add),
-    section("Where it is, how it moves", "functions", known.functions, add),
-    section("Its numbers", "columns", known.columns, add));
+    section("What it does", "flags", Object.fromEntries(columns.filter(([name]) => !isANumber(name))), add),
+    section("How it moves, and for how long", "functions", known.functions, add),
+    section("Beside whom, near whom", "relations", known.relations, add),
+    section("Its numbers", "numbers", Object.fromEntries(columns.filter(([name]) => isANumber(name))), add));
   const find = el("input", { type: "search", placeholder: "find a word", "aria-label": "Find a word about agents",
     on: { input: () => {
       const asked = find.value.trim().toLowerCase();
