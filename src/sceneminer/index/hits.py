@@ -7,6 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from sceneminer.labels.prompts import TAGS
+
 CLIPS_AN_INTERVAL = 4
 """In a ranking, where every clip is a hit of some degree, the best ``top`` times this many may widen an interval."""
 EXPLANATION = ("agent", "category", "time_us", "measure", "value")
@@ -25,6 +27,8 @@ SHOWN = (
     "hardness",
     "location",
     "ego_speed_mps",
+    "cameras",
+    *(f"tag_{tag}" for tag in TAGS),
 )
 """Columns of clips that a Hit tells of."""
 
@@ -45,6 +49,10 @@ class Hit:
     parts: dict[str, Any] = field(default_factory=dict)
     """Of the best clip: similarity, likeness to each part of the query, hardness, risk and its explanation; who met
     the filter's conditions on agents and when. A part that is null is None."""
+    tags: dict[str, float | None] = field(default_factory=dict)
+    """Of the best clip, as the model tells them."""
+    cameras: int | None = None
+    """With a usable image in the best clip."""
 
 
 def intervals(
@@ -134,4 +142,6 @@ def _hit(group: list[dict[str, Any]], score: str) -> Hit:
             "location": best["location"],
             "ego_speed_mps": best["ego_speed_mps"],
         },
+        tags={tag: best[f"tag_{tag}"] for tag in TAGS},
+        cameras=best["cameras"],
     )

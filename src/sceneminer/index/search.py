@@ -102,6 +102,14 @@ def rank_query(index: Index, query: Query, resolved: Resolved, *, encode_text: T
     return Ranking(index.store, _scorer(index, query, examples, encode_text), Target(resolved, apart))
 
 
+def stream_of(index: Index) -> str:
+    """Fingerprint of the stream that the index's clips have; IndexFault where they have none."""
+    model = index.manifest.get("model")
+    if not model:
+        raise IndexFault(f"expected an index with streams at {index.folder}, found one without a model")
+    return str(model["stream_fingerprint"])
+
+
 def stride_us(index: Index) -> int:
     """Between the starts of neighbouring clips."""
     return int(index.manifest.get("mining", {}).get("stride_us", 1_000_000))

@@ -52,12 +52,12 @@ class Selection:
     @property
     def content(self) -> str:
         """SHA-256 of the whole, in canonical JSON."""
-        return hashlib.sha256(_canonical(_document(self))).hexdigest()
+        return hashlib.sha256(_canonical(_content(self))).hexdigest()
 
 
 def write_selection(selection: Selection, path: Path) -> None:
     """Write a new file, whole or not at all; IndexFault where there is one already: a Selection is not overwritten."""
-    document = _document(selection) | {"content": selection.content}
+    document = document_of(selection)
     text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
@@ -128,7 +128,12 @@ def _texts(value: Any) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, str) and all(isinstance(text, str) for text in value)
 
 
-def _document(selection: Selection) -> dict[str, Any]:
+def document_of(selection: Selection) -> dict[str, Any]:
+    """A Selection as the JSON values of its file."""
+    return _content(selection) | {"content": selection.content}
+
+
+def _content(selection: Selection) -> dict[str, Any]:
     return {
         "format": SELECTION_FORMAT,
         "kind": "sceneminer selection",

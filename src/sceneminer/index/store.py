@@ -135,6 +135,11 @@ class Store:
         with self._table(name) as table:
             return table.to_lance().take(positions, columns=columns)
 
+    def version(self, name: str) -> int:
+        """Of a table: another one after each change."""
+        with self._table(name) as table:
+            return int(table.version)
+
     def snapshot(self, name: str) -> "Snapshot":
         """The table as it is now, whatever is written later."""
         with self._table(name) as table:
