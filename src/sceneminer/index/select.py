@@ -199,7 +199,7 @@ def _for_quotas(clips: _Candidates, beyond: ndarray, quotas: Sequence[Quota]) ->
 
 
 def _pick(clips: _Candidates, pool: ndarray, value: ndarray, rule: Rule, quotas: Sequence[Quota]):
-    unit = np.nan_to_num(np.concatenate([np.zeros((0, 1)), clips.unit(pool)]) if not len(pool) else clips.unit(pool))
+    unit = np.nan_to_num(clips.unit(pool))
     groups, names = [], []
     for quota in quotas:
         for members in _members(clips, pool, quota):

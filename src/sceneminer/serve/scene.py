@@ -206,5 +206,5 @@ def _load(index: Index) -> Any:
     folder = resolve_model(model["source"]) if model else None
     if folder is None or not is_scene_model(folder):
         return None
-    heads: Any = SceneModel.from_pretrained(folder).heads
-    return heads["forecast"] if "forecast" in heads else None
+    heads = dict(SceneModel.from_pretrained(folder).heads.items())
+    return heads.get("forecast")
