@@ -21,11 +21,14 @@ function row(item) {
     iconButton("close", "Take out of the basket", () => removeFromBasket(item.clip_id)));
 }
 
+const clipsOf = (items) => [...new Set(items.flatMap((item) => item.clip_ids))];
+
 function show() {
   const items = getBasket();
   byId("basket-count").textContent = items.length ? count(items.length) : "";
-  byId("basket-open").setAttribute("aria-label", `Basket, ${plural(items.length, "clip")}`);
-  byId("basket-said").textContent = items.length ? plural(items.length, "clip")
+  byId("basket-open").setAttribute("aria-label", `Basket, ${plural(items.length, "hit")}`);
+  const clips = clipsOf(items).length;
+  byId("basket-said").textContent = items.length ? `${plural(items.length, "hit")}, ${plural(clips, "clip")}`
     : "Empty. Put hits in with the basket button on their cards, or with the key b.";
   replace(byId("basket-items"), items.slice(0, SHOWN).map(row),
     items.length > SHOWN ? el("li", { class: "faint" }, `and ${count(items.length - SHOWN)} more`) : null);
@@ -38,7 +41,7 @@ function show() {
 async function makeSelection(event) {
   event.preventDefault();
   const name = byId("hand-name").value.trim();
-  const clip_ids = getBasket().map((item) => item.clip_id);
+  const clip_ids = clipsOf(getBasket());
   try {
     await postJson("/api/selections", { name, clip_ids, query: getResults().query });
     say(`Selection ${name} holds ${plural(clip_ids.length, "clip")}.`);

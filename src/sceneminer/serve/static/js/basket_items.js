@@ -20,15 +20,15 @@ function changed() {
 export const getBasket = () => items;
 export const inBasket = (clipId) => items.some((item) => item.clip_id === clipId);
 
-/** Put in a hit, or anything with clip_id, log_name, start_us and end_us. */
+/** Put in a hit, with all its clips, or one clip alone. */
 export function addToBasket(...hits) {
   const fresh = hits.filter((hit) => !inBasket(hit.clip_id));
   if (items.length + fresh.length > MAX_ITEMS) {
     say(`The basket holds at most ${MAX_ITEMS} clips. Make a selection of it first.`, { bad: true });
     return;
   }
-  const item = ({ clip_id, log_name, start_us, end_us, log_start_us = null }) =>
-    ({ clip_id, log_name, start_us, end_us, log_start_us });
+  const item = ({ clip_id, clip_ids = [clip_id], log_name, start_us, end_us, log_start_us = null }) =>
+    ({ clip_id, clip_ids, log_name, start_us, end_us, log_start_us });
   items = [...items, ...fresh.map(item)];
   changed();
 }
@@ -46,6 +46,6 @@ export function emptyBasket() {
 export function startBasketItems(info) {
   name = `basket.${info.name}`;
   const found = kept(name);
-  const sound = (item) => typeof item?.clip_id === "string" && Number.isFinite(item.start_us);
+  const sound = (item) => typeof item?.clip_id === "string" && Array.isArray(item.clip_ids) && Number.isFinite(item.start_us);
   items = Array.isArray(found) ? found.filter(sound).slice(0, MAX_ITEMS) : [];
 }

@@ -6,7 +6,7 @@ import { el, replace } from "./dom.js";
 const LAYERS = { map: "map", trails: "trails", forecasts: "forecasts" };
 const LEGEND = [["ego", "ego"], ["vehicle", "vehicles"], ["person", "people, riders"], ["thing", "things"],
   ["forecast", "camera forecast"], ["risk", "at risk"]];
-const SPAN_M = 70;
+const SPAN_M = 60;
 
 /** {node, show(time), draw(), set(scene), fail(text)}. */
 export function makeBev() {

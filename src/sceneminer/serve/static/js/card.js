@@ -3,13 +3,14 @@
 import { thumbUrl } from "./api.js";
 import { addToBasket, inBasket, removeFromBasket } from "./basket_items.js";
 import { el, iconButton } from "./dom.js";
-import { interval, isNumber, measured, number, topTags, words } from "./format.js";
+import { NOTHING_NEAR, interval, isNumber, measured, number, topTags, words } from "./format.js";
 import { markOf, toggleMark } from "./marks.js";
 import { isPlaying, startPreview, stopPreview } from "./preview.js";
 import { getState, hashOf } from "./state.js";
 
 /** Why a hit is risky, in words: pedestrian, time to collision 0.8 s. */
 export function reason(parts) {
+  if (!((parts.risk ?? 0) >= NOTHING_NEAR)) return "";
   const said = [];
   if (parts.risk_category) said.push(words(parts.risk_category));
   if (parts.risk_measure) said.push(measured(parts.risk_measure, parts.risk_value));
@@ -76,7 +77,7 @@ export function makeCard(hit) {
         el("span", { class: "num faint" }, interval(hit.start_us, hit.end_us, hit.log_start_us))),
       bar("risk", parts.risk, "risk"),
       el("p", { class: "reason cut", title: why },
-        why || (parts.risk === null ? "risk not known" : "no agent at risk")),
+        why || (parts.risk === null ? "risk not known" : "nobody comes close")),
       el("div", { class: "card-line end" }, el("div", { class: "badges" }, tags), buttons(hit))));
   refreshCard(card);
   return card;

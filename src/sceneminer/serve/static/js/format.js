@@ -1,5 +1,7 @@
 // Numbers and names as people read them.
 
+/** Below this risk nobody is near enough to be named, as in the report of export. */
+export const NOTHING_NEAR = 0.005;
 const MEASURES = {
   ttc_s: ["time to collision", "s"],
   ttc_turn_s: ["time to collision", "s"],

@@ -192,7 +192,7 @@ export function startMap(known) {
   byId("map-column").addEventListener("change", (event) =>
     chooseColumn(event.target.value).catch((error) => said(error.message, true)));
   replace(byId("map-lasso"), icon("lasso")).addEventListener("click", () => chooseMode("lasso"));
-  byId("map-pan").addEventListener("click", () => chooseMode("pan"));
+  replace(byId("map-pan"), icon("pan")).addEventListener("click", () => chooseMode("pan"));
   replace(byId("map-fit"), icon("fit")).addEventListener("click", () => map?.drawn && fit());
   byId("map-clear").addEventListener("click", () => setState({ lasso: "" }));
   byId("view-map").addEventListener("click", toggleMap);

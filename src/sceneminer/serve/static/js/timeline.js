@@ -145,9 +145,10 @@ export function makeTimeline(clip, onSeek) {
 
 function key(timeline) {
   const cameras = timeline.clips.some((one) => isNumber(one.risk_camera));
-  return el("p", { class: "key faint" }, el("span", { class: "swatch risk" }), "risk from tracks",
-    cameras ? [el("span", { class: "swatch camera-risk" }), "risk from cameras"] : null,
-    el("span", { class: "swatch clip" }), "this clip; a click elsewhere opens the clip there");
+  const entry = (kind, said) => el("span", {}, el("span", { class: `swatch ${kind}` }), said);
+  return el("p", { class: "key faint" }, entry("risk", "risk from tracks"),
+    cameras ? entry("camera-risk", "risk from cameras") : null,
+    entry("clip", "this clip; a click elsewhere opens the clip there"));
 }
 
 function told(clip, tags) {

@@ -2,7 +2,7 @@
 
 import { bar } from "./card.js";
 import { el } from "./dom.js";
-import { clock, isNumber, number, topTags, words } from "./format.js";
+import { NOTHING_NEAR, clock, isNumber, number, topTags, words } from "./format.js";
 
 const SOURCES = { tracks: "from the recorded tracks", camera: "from the cameras alone" };
 const PARTS = { risk: "Risk", ambiguity: "Ambiguity", rarity: "Rarity" };
@@ -19,7 +19,7 @@ export function sentence(clip) {
   const { risk } = clip;
   if (!risk || risk.value === null) return "The risk of this clip is not known: there are no tracks, and no risk head.";
   const source = SOURCES[risk.source] ?? "";
-  if (!risk.measure) return `Risk ${number(risk.value)} ${source}: nobody comes close.`;
+  if (!risk.measure || risk.value < NOTHING_NEAR) return `Risk ${number(risk.value)} ${source}: nobody comes close.`;
   const when = isNumber(risk.time_us) ? ` at ${clock(risk.time_us - clip.log_start_us)}` : "";
   const who = whoOf(risk.category);
   return `Risk ${number(risk.value)} ${source}: ${who}${when}, ${risk.words}.`;
