@@ -49,10 +49,13 @@ function body() {
   return chosen;
 }
 
-function report({ report: said, selection }) {
+function report({ report: said, selection }, asked) {
   const lines = [`Chose ${plural(selection.items.length, "clip")} of ${plural(said.matching, "match", "matches")}`];
   if (said.excluded) lines.push(`${plural(said.excluded, "clip")} left out: in an earlier selection`);
   if (said.near_duplicates) lines.push(`${plural(said.near_duplicates, "near-duplicate")} left out`);
+  if (selection.items.length < asked.n) {
+    lines.push(`Fewer than the ${asked.n} asked for: let near-duplicates in, loosen the quotas, or widen the query.`);
+  }
   lines.push(...(said.unmet ?? []).map((quota) => `Not met: ${quota}`));
   return lines;
 }
@@ -65,7 +68,7 @@ async function choose(event) {
   try {
     const asked = body();
     const found = await postJson("/api/select", asked);
-    replace(byId("choose-said"), report(found).map((line) => el("p", {}, line)));
+    replace(byId("choose-said"), report(found, asked).map((line) => el("p", {}, line)));
     await showSelection(found.name ?? asked.name);
   } catch (error) {
     replace(byId("choose-said"));

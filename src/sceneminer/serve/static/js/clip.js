@@ -83,7 +83,6 @@ function showTime(clip, timeUs) {
 function showPlaying(playing) {
   replace(byId("play"), icon(playing ? "pause" : "play"));
   byId("play").setAttribute("aria-label", playing ? "Pause" : "Play");
-  if (!playing && shown?.player) keepTime();
 }
 
 function keepTime() {
@@ -116,7 +115,10 @@ function build(clip) {
       for (const part of [cameras, timeline, bev]) part.show(timeUs);
       showTime(clip, timeUs);
     },
-    onPlaying: showPlaying,
+    onPlaying: (playing) => {
+      showPlaying(playing);
+      if (!playing && shown?.player === player) keepTime();
+    },
   });
   timeline = makeTimeline(clip, (timeUs) => seekInLog(clip, player, timeUs));
   replace(byId("clip-cameras"), clip.missing ? el("p", { class: "banner", role: "status" }, clip.missing) : null,
@@ -137,6 +139,10 @@ function close() {
 }
 
 async function showScene(view) {
+  if (view.clip.missing) {
+    view.bev.fail("The scene from above needs the log, which cannot be opened.");
+    return;
+  }
   try {
     view.bev.set(await getScene(view.clip.clip_id, view.asked.signal));
   } catch (error) {
