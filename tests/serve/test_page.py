@@ -27,7 +27,7 @@ expect.set_options(timeout=PATIENCE_MS)
 def town_index(tmp_path_factory) -> Path:
     """The first three logs of the demo's town; two are at night, and in one of these somebody jaywalks."""
     if os.environ.get(INDEX):
-        return Path(os.environ[INDEX])
+        return Path(os.environ[INDEX]).resolve()
     folder = tmp_path_factory.mktemp("town")
     write_dataset(
         folder / "town",
@@ -40,23 +40,21 @@ def town_index(tmp_path_factory) -> Path:
         workers=1,
         logs_per_town=5,
     )
-    mine(folder / "town", folder / "index")
-    return folder / "index"
+    mine(folder / "town", folder / "night-town")
+    return folder / "night-town"
 
 
 @pytest.fixture(scope="module")
 def visitor(town_index: Path, tmp_path_factory):
-    exports = tmp_path_factory.mktemp("exports")
+    """Exports go into a folder beside, whose name on the page tells nothing of this machine."""
     with (
+        pytest.MonkeyPatch.context() as patch,
         a_browser() as browser,
-        a_server(town_index, exports) as address,
+        a_server(town_index, Path("exports")) as address,
         a_visitor(browser, address) as found,
     ):
+        patch.chdir(tmp_path_factory.mktemp("work"))
         yield found
-
-
-def marks(page: Page) -> str:
-    return page.locator("#marks-count").inner_text()
 
 
 def is_drawn(page: Page, selector: str) -> bool:
@@ -121,17 +119,20 @@ def _see_why(visitor: Visitor) -> None:
 
 
 def _mark_ten(page: Page) -> None:
-    """Five up at the end of the first hit's log, five down at its beginning, along the row of its clips."""
+    """Five down from the list of the first hit's clips, five up with keys along the row of its log's clips."""
+    page.locator(".card .members-button").first.click()
+    members = page.locator(".member")
+    for at in range(5):
+        members.nth(at).get_by_role("button", name="Thumbs down").click()
+    expect(page.locator("#marks-count")).to_have_text("0 liked, 5 disliked")
     page.locator(".card a.open").first.click()
     frames = page.locator("#clip .frame")
     expect(frames.first).to_be_visible()
-    count = frames.count()
-    assert count >= 10
-    for key, rows in (("u", range(count - 5, count)), ("d", range(5))):
-        for at in rows:
-            frames.nth(at).click()
-            expect(frames.nth(at)).to_have_attribute("aria-current", "true")
-            page.keyboard.press(key)
+    frames.last.click()
+    for at in range(frames.count() - 1, frames.count() - 6, -1):
+        expect(frames.nth(at)).to_have_attribute("aria-current", "true")
+        page.keyboard.press("u")
+        page.keyboard.press("[")
     expect(page.locator("#clip .frame[data-mark=up]")).to_have_count(5)
     page.get_by_role("button", name="Close (Esc)").click()
     expect(page.locator("#marks-count")).to_have_text("5 liked, 5 disliked")
@@ -166,9 +167,9 @@ def _select(visitor: Visitor) -> None:
     page.locator("#quotas").fill("log<=8")
     page.get_by_label("Leave out near-duplicates").uncheck()
     page.get_by_role("button", name="Choose", exact=True).click()
-    expect(page.locator("#choose-said")).to_contain_text(re.compile(r"Chose 20 clips of \d+ matches"))
+    expect(page.locator("#choose-said")).to_contain_text(re.compile(r"Chose (1\d|20) clips of \d+ matches"))
     made = page.locator("[data-selection='first morning']")
-    expect(made.locator("summary")).to_contain_text("20 clips")
+    expect(made.locator("summary")).to_contain_text(re.compile(r"(1\d|20) clips"))
     expect(made.locator(".items li").first).to_be_visible()
     visitor.picture("select")
 

@@ -135,11 +135,10 @@ CONTRAST = """([text, ground]) => {
   const [a, b] = [light(text), light(ground)].sort((x, y) => y - x);
   return (a + 0.05) / (b + 0.05);
 }"""
-PAIRS = [
-    (text, ground)
-    for text in ("text", "muted", "accent", "error")
-    for ground in ("bg", "panel", "raised")
-] + [("on-accent", "accent"), ("on-risk", "risk")]
+PAIRS = [(text, ground) for text in ("text", "muted", "accent", "error") for ground in ("bg", "panel", "raised")] + [
+    ("on-accent", "accent"),
+    ("on-risk", "risk"),
+]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -273,6 +272,19 @@ def test_an_image_is_a_query(visitor: Visitor, mined: Path):
     expect(page.locator("#results-title")).to_have_text("Hits like the image")
     page.get_by_role("button", name="Leave out the image").click()
     expect(page.locator("#results-title")).to_have_text("Hardest clips of the index")
+
+
+def test_a_saved_query_opens_again(visitor: Visitor, tmp_path: Path):
+    page = visitor.go("#text=a+car&where=risk+%3E%3D+0")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save the query").click()
+    saved = tmp_path / "query.json"
+    download.value.save_as(saved)
+    assert json.loads(saved.read_text()) == {"format": 1, "text": "a car", "where": "risk >= 0"}
+    visitor.go()
+    page.locator("#image-file").set_input_files(str(saved))
+    expect(page.locator("#results-title")).to_have_text("Hits for “a car”")
+    expect(page.locator("#where")).to_have_value("risk >= 0")
 
 
 def test_more_like_this_and_hovering(visitor: Visitor):

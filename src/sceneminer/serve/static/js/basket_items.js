@@ -46,6 +46,7 @@ export function emptyBasket() {
 export function startBasketItems(info) {
   name = `basket.${info.name}`;
   const found = kept(name);
-  const sound = (item) => typeof item?.clip_id === "string" && Array.isArray(item.clip_ids) && Number.isFinite(item.start_us);
+  const sound = (item) =>
+    typeof item?.clip_id === "string" && Array.isArray(item.clip_ids) && Number.isFinite(item.start_us);
   items = Array.isArray(found) ? found.filter(sound).slice(0, MAX_ITEMS) : [];
 }

@@ -1,6 +1,6 @@
 // The scene from above, ego's heading up: map, agents with trails, forecasts, and the pair behind the risk.
 
-import { clock, words } from "./format.js";
+import { NOTHING_NEAR, clock, number, words } from "./format.js";
 import { around, between } from "./scene_time.js";
 import { colour } from "./theme.js";
 
@@ -8,6 +8,7 @@ const AREAS = ["drivable", "parking", "walkway", "intersection", "crossing", "st
 const VULNERABLE = new Set(["pedestrian", "bicycle", "motorcycle", "personal_mobility", "animal"]);
 const STATIC = new Set(["cone", "barrier", "debris", "bicycle_rack", "other"]);
 const LEAST_EXISTENCE = 0.3;
+const NEAR_PX = 14;
 
 /** The name of the colour of a category. */
 export const kindOf = (category) => (VULNERABLE.has(category) ? "person" : STATIC.has(category) ? "thing" : "vehicle");
@@ -120,16 +121,16 @@ function drawForecast(context, forecast, pixel) {
   }
 }
 
-function label(context, text, x, y, size) {
+function label(context, text, x, y, size, [ground, ink] = ["risk", "on-risk"]) {
   context.font = "600 12px system-ui, sans-serif";
   const wide = context.measureText(text).width + 12;
   const left = Math.max(4, Math.min(size.wide - wide - 4, x - wide / 2));
   const top = Math.max(4, Math.min(size.tall - 24, y - 28));
-  context.fillStyle = colour("risk");
+  context.fillStyle = colour(ground);
   context.beginPath();
   context.roundRect(left, top, wide, 20, 4);
   context.fill();
-  context.fillStyle = colour("on-risk");
+  context.fillStyle = colour(ink);
   context.textBaseline = "middle";
   context.fillText(text, left + 6, top + 10.5);
 }
@@ -150,6 +151,22 @@ function drawFocus(context, focus, matrix, ego, spot, size) {
   label(context, focus.words, to[0], to[1], size);
 }
 
+/** Who is under the pointer: category and risk. */
+function drawPointed(context, scene, states, when, matrix, view) {
+  const [px, py] = view.pointer;
+  let [best, nearest] = [null, NEAR_PX];
+  states.forEach((state, at) => {
+    if (!state) return;
+    const [x, y] = project(matrix, state[0], state[1]);
+    const away = Math.hypot(x - px, y - py);
+    if (away < nearest) [best, nearest] = [{ agent: scene.agents[at], x, y }, away];
+  });
+  if (!best) return;
+  const risk = best.agent.risk?.[when.share < 0.5 ? when.from : when.to];
+  const said = `${words(best.agent.category)}${risk >= NOTHING_NEAR ? `, risk ${number(risk)}` : ""}`;
+  label(context, said, best.x, best.y, view, ["text", "bg"]);
+}
+
 function drawRuler(context, scale, size) {
   const metres = scale * 10 > 40 ? 10 : 20;
   context.strokeStyle = context.fillStyle = colour("muted");
@@ -163,7 +180,10 @@ function drawRuler(context, scale, size) {
   context.fillText(`${metres} m`, 12, size.tall - 15);
 }
 
-/** Draw the scene at a time; `view`: {wide, tall, scale (pixels a metre), layers}. Returns what a reader is told. */
+/**
+ * Draw the scene at a time; returns what a reader is told.
+ * `view`: {wide, tall, scale (pixels a metre), layers, pointer ([x, y] in pixels, or null)}.
+ */
 export function drawScene(context, ready, timeUs, view) {
   const { scene } = ready;
   const when = around(scene.times_us, timeUs);
@@ -198,6 +218,7 @@ export function drawScene(context, ready, timeUs, view) {
   const spot = at >= 0 ? states[at] : scene.focus?.track_id ? null : scene.focus && [scene.focus.x, scene.focus.y];
   const middle = [ego[0] + Math.cos(ego[2]) * scene.ego.ahead_m, ego[1] + Math.sin(ego[2]) * scene.ego.ahead_m];
   if (spot) drawFocus(context, scene.focus, matrix, middle, spot, view);
+  if (view.pointer) drawPointed(context, scene, states, when, matrix, view);
   drawRuler(context, view.scale, view);
   return told(scene, states, timeUs);
 }

@@ -11,7 +11,7 @@ const SPAN_M = 60;
 /** {node, show(time), draw(), set(scene), fail(text)}. */
 export function makeBev() {
   const layers = { map: true, trails: true, forecasts: true };
-  let [ready, timeUs, zoom] = [null, 0, 1];
+  let [ready, timeUs, zoom, pointer] = [null, 0, 1, null];
   const canvas = el("canvas", { class: "bev", role: "img", tabindex: 0, "aria-label": "Scene from above" });
   const state = el("p", { class: "bev-state", role: "status" }, "loading the scene…");
   const toggles = Object.entries(LAYERS).map(([name, words]) =>
@@ -42,9 +42,15 @@ export function makeBev() {
     const context = canvas.getContext("2d");
     context.setTransform(devicePixelRatio, 0, 0, devicePixelRatio, 0, 0);
     const scale = (zoom * Math.min(wide, tall)) / SPAN_M;
-    canvas.setAttribute("aria-label", drawScene(context, ready, timeUs, { wide, tall, scale, layers }));
+    canvas.setAttribute("aria-label", drawScene(context, ready, timeUs, { wide, tall, scale, layers, pointer }));
   }
 
+  const point = (at) => {
+    pointer = at;
+    draw();
+  };
+  canvas.addEventListener("pointermove", (event) => point([event.offsetX, event.offsetY]));
+  canvas.addEventListener("pointerleave", () => point(null));
   canvas.addEventListener("wheel", (event) => {
     event.preventDefault();
     zoomBy(event.deltaY < 0 ? 1.12 : 1 / 1.12);

@@ -4,7 +4,9 @@ import { thumbUrl } from "./api.js";
 import { addToBasket, inBasket, removeFromBasket } from "./basket_items.js";
 import { el, iconButton } from "./dom.js";
 import { NOTHING_NEAR, interval, isNumber, measured, number, topTags, words } from "./format.js";
-import { markOf, toggleMark } from "./marks.js";
+import { refreshCard } from "./card_state.js";
+import { membersButton } from "./members.js";
+import { toggleMark } from "./marks.js";
 import { isPlaying, startPreview, stopPreview } from "./preview.js";
 import { getState, hashOf } from "./state.js";
 
@@ -54,17 +56,6 @@ export function toggleBasket(hit) {
   else addToBasket(hit);
 }
 
-/** Show on a card what is marked and what lies in the basket. */
-export function refreshCard(card) {
-  const { clip } = card.dataset;
-  const mark = markOf(clip);
-  const pressed = { up: mark === "up", down: mark === "down", basket: inBasket(clip) };
-  for (const button of card.querySelectorAll("[data-act]")) {
-    button.setAttribute("aria-pressed", String(pressed[button.dataset.act]));
-  }
-  card.dataset.mark = mark ?? "";
-}
-
 export function makeCard(hit) {
   const { parts } = hit;
   const tags = topTags(hit.tags, 3).map(([name, p]) =>
@@ -78,7 +69,8 @@ export function makeCard(hit) {
       bar("risk", parts.risk, "risk"),
       el("p", { class: "reason cut", title: why },
         why || (parts.risk === null ? "risk not known" : "nobody comes close")),
-      el("div", { class: "card-line end" }, el("div", { class: "badges" }, tags), buttons(hit))));
+      el("div", { class: "badges" }, tags),
+      el("div", { class: "card-line end" }, membersButton(hit), buttons(hit))));
   refreshCard(card);
   return card;
 }

@@ -29,6 +29,7 @@ function showFrom() {
   const { like, image } = getState();
   const has = Boolean(getResults().query) && !by && !lasso && Boolean(text || where || like.length || image);
   const option = byId("choose-from").querySelector("[value=hits]");
+  if (has && option.disabled) byId("choose-from").value = "hits";
   option.disabled = !has;
   option.textContent = has ? `the query: ${[text && `“${text}”`, where].filter(Boolean).join(", ") || "more like this"}`
     : "the query (there is none now)";
@@ -54,7 +55,8 @@ function report({ report: said, selection }, asked) {
   if (said.excluded) lines.push(`${plural(said.excluded, "clip")} left out: in an earlier selection`);
   if (said.near_duplicates) lines.push(`${plural(said.near_duplicates, "near-duplicate")} left out`);
   if (selection.items.length < asked.n) {
-    lines.push(`Fewer than the ${asked.n} asked for: let near-duplicates in, loosen the quotas, or widen the query.`);
+    lines.push(`Fewer than the ${asked.n} asked for. Clips that overlap are not chosen together; to get more, `
+      + "let near-duplicates in, loosen quotas, or widen the query.");
   }
   lines.push(...(said.unmet ?? []).map((quota) => `Not met: ${quota}`));
   return lines;

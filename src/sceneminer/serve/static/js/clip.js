@@ -3,7 +3,8 @@
 import { getClip, getScene } from "./api.js";
 import { onBasket } from "./basket_items.js";
 import { makeBev } from "./bev_view.js";
-import { refreshCard, toggleBasket } from "./card.js";
+import { toggleBasket } from "./card.js";
+import { refreshCard } from "./card_state.js";
 import { makeCameras } from "./cameras.js";
 import { byId, el, icon, iconButton, replace } from "./dom.js";
 import { clock, interval, topTags, words } from "./format.js";
@@ -151,16 +152,19 @@ async function showScene(view) {
 }
 
 function failed(error) {
+  dialog().classList.add("failed");
   replace(byId("clip-title"), el("h2", {}, "This clip cannot be shown"));
   replace(byId("clip-cameras"), el("div", { class: "state", role: "alert" }, el("p", {}, error.message),
     el("button", { type: "button", class: "button primary", on: { click: closeClip } }, "Back to the hits")));
   for (const part of ["clip-timeline", "clip-side"]) replace(byId(part));
+  dialog().removeAttribute("aria-busy");
 }
 
 async function open(clipId) {
   close();
   dialog().dataset.clip = clipId;
   dialog().setAttribute("aria-busy", "true");
+  dialog().classList.remove("failed");
   if (!dialog().open) dialog().showModal();
   try {
     const clip = await getClip(clipId);
@@ -245,6 +249,7 @@ export function startClip() {
     event.preventDefault();
     closeClip();
   });
+  dialog().addEventListener("close", () => getState().clip && closeClip());
   onState(follow);
   onBasket(() => shown && refreshCard(byId("clip-head")));
   onResults(() => shown && refreshHead());

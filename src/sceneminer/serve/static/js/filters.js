@@ -41,6 +41,17 @@ function choice(column, label, names) {
   return el("label", { class: "choice" }, el("span", {}, label), input, list);
 }
 
+/** A click writes the column's name into the filter, where the caret is. */
+function columnChip(name) {
+  return el("button", { type: "button", class: "chip tag", on: { click: () => {
+    const field = byId("where");
+    const before = field.value.slice(0, field.selectionStart);
+    const joint = before.trim() && field.selectionStart === field.value.length ? `${before.trimEnd()} and ` : before;
+    field.setRangeText(`${joint}${name} `, 0, field.selectionEnd, "end");
+    field.focus();
+  } } }, name);
+}
+
 function startText() {
   const field = byId("where");
   const apply = () => filter(field.value.trim().replaceAll(/\s*\n\s*/g, " "));
@@ -89,7 +100,7 @@ export function startFilters(info) {
   replace(byId("sliders"), sliders.map(({ slider }) => slider.node));
   replace(byId("choices"), choice("location", "Location", info.locations), choice("log", "Log", info.log_names));
   replace(byId("agent-words"), agentWords(info.agent_words, () => getState().where, filter));
-  replace(byId("filter-columns"), info.filter_columns.map((name) => el("option", { value: name })));
+  replace(byId("filter-columns"), info.filter_columns.map(columnChip));
   byId("risk-rule").textContent = info.risk_rule;
   startText();
   byId("filters-open").addEventListener("click", () => openFilters(true));

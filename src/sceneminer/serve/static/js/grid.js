@@ -2,7 +2,8 @@
 
 import { byId, el, replace } from "./dom.js";
 import { milliseconds, plural } from "./format.js";
-import { makeCard, refreshCard, toggleBasket } from "./card.js";
+import { makeCard, toggleBasket } from "./card.js";
+import { refreshCard } from "./card_state.js";
 import { onBasket } from "./basket_items.js";
 import { toggleMark } from "./marks.js";
 import { stopPreview } from "./preview.js";
@@ -76,7 +77,7 @@ function show(results) {
 }
 
 function refresh() {
-  for (const card of grid().querySelectorAll(".card[data-clip]")) refreshCard(card);
+  for (const card of grid().querySelectorAll("[data-clip]")) refreshCard(card);
 }
 
 /** Move the focus by columns and rows; into the grid where it is not there yet. */

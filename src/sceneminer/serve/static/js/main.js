@@ -13,6 +13,7 @@ import { startKeys } from "./keys.js";
 import { startMap } from "./map.js";
 import { startPanels } from "./panels.js";
 import { startResults } from "./results.js";
+import { startSavedQuery } from "./saved_query.js";
 import { startSearch } from "./search.js";
 import { startSelections } from "./selections.js";
 import { startTheme } from "./theme.js";
@@ -47,8 +48,9 @@ async function start() {
   about(info);
   startBasketItems(info);
   startPanels();
-  for (const part of [startSearch, startFilters, startGrid, startTrain, startSelections, startChoose, startBasket,
-    startMap]) part(info);
+  const parts = [startSearch, startSavedQuery, startFilters, startGrid, startTrain, startSelections, startChoose,
+    startBasket, startMap];
+  for (const startPart of parts) startPart(info);
   startClip();
   startKeys();
   await startResults(info);

@@ -1,9 +1,10 @@
-// The search box: a text, an example to click, or an image that is dropped, pasted or chosen.
+// The search box: a text, an example to click, or an image or a saved query that is dropped, pasted or chosen.
 
 import { postJson } from "./api.js";
 import { byId, el, icon, iconButton, replace } from "./dom.js";
 import { keepImage } from "./results.js";
 import { say, sayError } from "./say.js";
+import { openQuery } from "./saved_query.js";
 import { getState, onState, setState } from "./state.js";
 
 const MAX_BYTES = 8 * 1024 * 1024;
@@ -34,8 +35,9 @@ async function searchImage(file) {
 }
 
 function takeImages() {
+  const take = (file) => (file.name.endsWith(".json") ? openQuery(file) : searchImage(file));
   byId("image-file").addEventListener("change", (event) => {
-    if (event.target.files[0]) searchImage(event.target.files[0]);
+    if (event.target.files[0]) take(event.target.files[0]);
     event.target.value = "";
   });
   document.addEventListener("paste", (event) => {
@@ -55,7 +57,7 @@ function takeImages() {
     shade(false);
     if (!event.dataTransfer.files.length) return;
     event.preventDefault();
-    searchImage(event.dataTransfer.files[0]);
+    take(event.dataTransfer.files[0]);
   });
 }
 
