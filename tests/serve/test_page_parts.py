@@ -217,6 +217,9 @@ def test_a_word_about_agents_becomes_a_condition_that_the_server_takes(visitor: 
         expect(page.locator("#where")).to_have_value(re.compile("agent.category == 'car'"))
         expect(page.locator("#grid")).to_have_attribute("aria-busy", "false")
         expect(page.locator("#where-error")).to_be_empty()
+    page.locator("#where").fill("agent.category == 'car' and agent.distance_m < 40")
+    page.locator("#where").press("Enter")
+    expect(page.locator(".card").first).to_contain_text(re.compile(r"filter met by car .+ s in"))
 
 
 def test_a_filter_that_is_wrong_is_told_at_its_field(browser: Browser, address: str):

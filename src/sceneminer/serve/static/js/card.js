@@ -28,6 +28,14 @@ export function bar(label, value, kind = "") {
     el("span", { class: "num" }, number(value)));
 }
 
+/** Who met the filter's conditions on agents, and when within the hit. */
+function met({ parts, start_us: startUs }) {
+  if (!parts.agents) return null;
+  const who = parts.agents.replaceAll(/\b([0-9a-f]{6})[0-9a-f]{10,}\b/g, "$1");
+  const [from, to] = [parts.agents_start_us, parts.agents_end_us].map((us) => number((us - startUs) / 1e6, 1));
+  return el("p", { class: "reason cut", title: parts.agents }, `filter met by ${who}, ${from} – ${to} s in`);
+}
+
 function picture(hit) {
   const image = el("img", { src: thumbUrl(hit.clip_id), alt: "", loading: "lazy", decoding: "async", class: "thumb" });
   image.addEventListener("error", () => image.classList.add("broken"));
@@ -69,7 +77,7 @@ export function makeCard(hit) {
       bar("risk", parts.risk, "risk"),
       el("p", { class: "reason cut", title: why },
         why || (parts.risk === null ? "risk not known" : "nobody comes close")),
-      el("div", { class: "badges" }, tags),
+      met(hit), el("div", { class: "badges" }, tags),
       el("div", { class: "card-line end" }, membersButton(hit), buttons(hit))));
   refreshCard(card);
   return card;

@@ -194,6 +194,8 @@ export function startMap(known) {
   replace(byId("map-lasso"), icon("lasso")).addEventListener("click", () => chooseMode("lasso"));
   replace(byId("map-pan"), icon("pan")).addEventListener("click", () => chooseMode("pan"));
   replace(byId("map-fit"), icon("fit")).addEventListener("click", () => map?.drawn && fit());
+  byId("map-closer").addEventListener("click", () => map?.drawn && zoomAt(centre(), 1.4));
+  byId("map-farther").addEventListener("click", () => map?.drawn && zoomAt(centre(), 1 / 1.4));
   byId("map-clear").addEventListener("click", () => setState({ lasso: "" }));
   byId("view-map").addEventListener("click", toggleMap);
   takePointer(byId("map-line"));
