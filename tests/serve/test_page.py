@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("playwright")
 
 from page_browser import PATIENCE_MS, Visitor, a_browser, a_server, a_visitor
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from sceneminer.data.open import open_logs
 from sceneminer.data.synth.rig import CHANNELS
@@ -45,15 +45,22 @@ def town_index(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def visitor(town_index: Path, tmp_path_factory):
+def browser():
+    with a_browser() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def address(town_index: Path, tmp_path_factory):
     """Exports go into a folder beside, whose name on the page tells nothing of this machine."""
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        a_browser() as browser,
-        a_server(town_index, Path("exports")) as address,
-        a_visitor(browser, address) as found,
-    ):
+    with pytest.MonkeyPatch.context() as patch, a_server(town_index, Path("exports")) as found:
         patch.chdir(tmp_path_factory.mktemp("work"))
+        yield found
+
+
+@pytest.fixture
+def visitor(browser: Browser, address: str):
+    with a_visitor(browser, address) as found:
         yield found
 
 
@@ -82,6 +89,23 @@ def test_a_new_user_finds_sees_marks_trains_selects_and_exports(visitor: Visitor
     logs = open_logs(folder)
     assert logs.logs
     assert all(log.cameras() for log in logs.logs)
+
+
+@pytest.mark.slow
+def test_the_map_shows_the_town_and_dark_and_narrow_windows_do_too(browser: Browser, address: str):
+    with a_visitor(browser, address, color_scheme="dark") as dark:
+        page = dark.go("#view=map")
+        expect(page.locator("#map-state")).to_be_hidden()
+        page.locator("#map-column").select_option("tag.night")
+        expect(page.locator("#map-note")).to_contain_text("clips")
+        dark.picture("map-dark")
+    with a_visitor(browser, address, width=400, has_touch=True) as narrow:
+        page = narrow.go("#text=a+jaywalker+at+night")
+        narrow.picture("narrow")
+        page.locator(".card a.open").first.tap()
+        expect(page.locator("#clip canvas.bev")).to_have_attribute("aria-label", re.compile("From above"))
+        assert page.evaluate("document.querySelector('.clip-body').scrollWidth") <= 400
+        narrow.picture("narrow-clip")
 
 
 def _find_jaywalkers_at_night(visitor: Visitor) -> None:

@@ -105,7 +105,6 @@ def test_400_pixels_are_wide_enough(browser: Browser, address: str, fragment: st
 def test_at_400_pixels_filters_clip_and_basket_are_sheets(browser: Browser, address: str):
     with a_visitor(browser, address, width=400, has_touch=True) as visitor:
         page = visitor.go()
-        visitor.picture("narrow")
         page.get_by_role("button", name="Filters").click()
         expect(page.locator("#where")).to_be_visible()
         page.locator("#tags [data-tag=rain]").click()
@@ -144,7 +143,6 @@ PAIRS = [(text, ground) for text in ("text", "muted", "accent", "error") for gro
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_can_be_read_in_both_themes(browser: Browser, address: str, scheme: str):
     with a_visitor(browser, address, color_scheme=scheme) as visitor:
-        visitor.picture(scheme)
         found = {pair: visitor.page.evaluate(CONTRAST, list(pair)) for pair in PAIRS}
     assert min(found.values()) >= 4.5, min(found, key=found.__getitem__)
 
@@ -245,7 +243,6 @@ def test_a_lasso_on_the_map_shows_what_lies_inside(visitor: Visitor):
     page.keyboard.press("m")
     expect(page.locator("#map-note")).to_contain_text("clips")
     expect(page.locator("#map-state")).to_be_hidden()
-    visitor.picture("map")
     box = page.locator("#map-line").bounding_box()
     assert box
     corners = [(0.02, 0.02), (0.98, 0.02), (0.98, 0.98), (0.02, 0.98), (0.02, 0.04)]
@@ -313,6 +310,16 @@ def test_the_basket_becomes_a_selection_and_outlives_a_reload(visitor: Visitor):
     made.get_by_label("Format").select_option("csv")
     made.get_by_role("button", name="Export").click()
     expect(made.locator(".export-said")).to_contain_text("by hand-csv.csv")
+
+
+def test_what_goes_wrong_in_a_sheet_is_told_in_it(browser: Browser, address: str):
+    with a_visitor(browser, address, expected="status of 400") as visitor:
+        page = visitor.page
+        page.locator("#basket-open").click()
+        page.locator("#choose-name").fill("never")
+        page.locator("#quotas").fill("nonsense")
+        page.get_by_role("button", name="Choose", exact=True).click()
+        expect(page.locator("#basket .note.bad")).to_contain_text("expected a quota such as log<=3")
 
 
 def test_a_server_that_may_not_write_offers_no_writing(browser: Browser, mined: Path, tmp_path: Path):
