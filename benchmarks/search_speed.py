@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from sceneminer.evals.mining_report import _machine as machine
+from sceneminer.evals.mining_report import machine
 from sceneminer.index.hits import KEYS
 from sceneminer.index.schema import clips_schema
 from sceneminer.index.search import Index, open_index, search
