@@ -12,10 +12,16 @@ from nuscenes_tree import make_nuscenes_tree
 from sceneminer.model.example import make_clip_folder, make_siglip2_folder, make_siglip_folder
 
 FLAGS = {
-    "": {"--help", "mine", "search", "hardest", "show", "tags", "synth", "demo", "index", "verify", "bench", "heads"},
+    "": {"--help", "mine", "search", "hardest", "show", "tags", "synth", "demo", "index", "verify", "bench", "heads"}
+    | {"select", "replay", "export", "serve"},
     "mine": {"--out", "--model", "--cameras", "--stride", "--length", "--workers", "--min-cameras", "--precision"}
     | {"--retry-quarantined", "--no-retry-quarantined", "--logs", "--split", "--media-root", "--fps"},
-    "search": {"--like", "--where", "--top", "--format"},
+    "search": {"--like", "--unlike", "--image", "--where", "--query", "--save-query", "--top", "--format"},
+    "select": {"--n", "--out", "--like", "--unlike", "--image", "--where", "--query", "--hardness", "--score"}
+    | {"--diversity", "--quota", "--near-duplicate", "--exclude"},
+    "replay": {"--out", "--format"},
+    "export": {"--to", "--out", "--link"},
+    "serve": {"--host", "--port", "--no-token", "--exports", "--read-only"},
     "hardest": {"--where", "--top", "--format"},
     "show": {"--out"},
     "tags": {"--explain", "--no-explain"},

@@ -11,12 +11,18 @@ from sceneminer.data.frame import Frame, frame_at, iter_frames
 from sceneminer.data.log import Log, Rig, Sensor, Series
 from sceneminer.data.open import open_log, open_logs
 from sceneminer.data.options import LogSet, OpenOptions
+from sceneminer.export.formats import ExportReport, export_selection
 from sceneminer.index.backfill import backfill
 from sceneminer.index.head_export import export_head
 from sceneminer.index.heads import add_head, adopt_head, drop_head, list_heads, upgrade_head
+from sceneminer.index.hits import Hit
 from sceneminer.index.label_set import mark, read_labels, read_values
 from sceneminer.index.manage import delete_logs, index_info, move_root, optimize
-from sceneminer.index.search import Hit, Index, hardest, open_index, search
+from sceneminer.index.query import Query, make_query, read_query, write_query
+from sceneminer.index.replay import Replay, replay
+from sceneminer.index.search import Index, hardest, open_index, run_query, search
+from sceneminer.index.select import Rule, excluding, select
+from sceneminer.index.selection import Selected, Selection, read_selection, write_selection
 from sceneminer.labels.risk import clip_risk, log_risk
 from sceneminer.labels.tags import label_tags
 from sceneminer.mine.report import MineReport
@@ -29,6 +35,7 @@ __all__ = [
     "Clip",
     "Embedder",
     "EmbedderTower",
+    "ExportReport",
     "Frame",
     "Hit",
     "Index",
@@ -37,18 +44,25 @@ __all__ = [
     "MineReport",
     "MiningPlan",
     "OpenOptions",
+    "Query",
+    "Replay",
     "Rig",
+    "Rule",
     "SceneModel",
+    "Selected",
+    "Selection",
+    "Sensor",
+    "Series",
     "add_head",
     "adopt_head",
     "backfill",
-    "Sensor",
-    "Series",
     "clip_risk",
     "clips_of",
     "delete_logs",
     "drop_head",
+    "excluding",
     "export_head",
+    "export_selection",
     "frame_at",
     "hardest",
     "index_info",
@@ -56,6 +70,7 @@ __all__ = [
     "label_tags",
     "list_heads",
     "log_risk",
+    "make_query",
     "mark",
     "mine",
     "move_root",
@@ -64,7 +79,14 @@ __all__ = [
     "open_logs",
     "optimize",
     "read_labels",
+    "read_query",
+    "read_selection",
     "read_values",
+    "replay",
+    "run_query",
     "search",
+    "select",
     "upgrade_head",
+    "write_query",
+    "write_selection",
 ]

@@ -12,6 +12,7 @@ import pytest
 from adapter_case import GREEN, RED, AdapterCase, write_two_tone
 from argoverse2_tree import make_argoverse2_tree
 from folder_tree import make_folder_tree, make_frames_tree
+from mcap_tree import make_foxglove_tree, make_mcap_tree
 from nuscenes_tree import make_nuscenes_tree
 from PIL import ImageFile
 from video_tree import make_video_tree
@@ -82,6 +83,32 @@ CASES = (
         has_tracks=False,
         has_map=False,
         has_points=False,
+        is_video=True,
+    ),
+    AdapterCase(
+        "mcap_ros2",
+        make_mcap_tree,
+        adapter="mcap",
+        logs=2,
+        cameras=("cam_front", "cam_rear"),
+        image_size=(64, 36),
+        has_poses=True,
+        has_tracks=False,
+        has_map=False,
+        has_points=True,
+        is_video=True,
+    ),
+    AdapterCase(
+        "mcap_foxglove",
+        make_foxglove_tree,
+        adapter="mcap",
+        logs=2,
+        cameras=("CAM_BACK", "CAM_FRONT"),
+        image_size=(64, 36),
+        has_poses=True,
+        has_tracks=False,
+        has_map=False,
+        has_points=True,
         is_video=True,
     ),
 )

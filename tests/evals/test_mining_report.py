@@ -14,10 +14,20 @@ from sceneminer.evals.mining_compare import OURS
 from sceneminer.evals.mining_fit import Fitted, Search, Setting, choose
 from sceneminer.evals.mining_page import Origin, write_page
 from sceneminer.evals.mining_predict import Forecast, Named, Predictions
-from sceneminer.evals.mining_report import as_json, read_split, report_split, train_baselines
+from sceneminer.evals.mining_report import (
+    OF_STREAM,
+    as_json,
+    read_split,
+    report_split,
+    train_baselines,
+    write_report,
+)
 from sceneminer.evals.mining_set import Features
 from sceneminer.model.example import make_clip_folder
+from sceneminer.model.forecast import ForecastHead
+from sceneminer.model.initial import initialise_head
 from sceneminer.model.scene_model import SceneModel
+from sceneminer.recipes.mining import Towns, debug, open_model
 from sceneminer.recipes.mining_set import clips_of_windows
 from sceneminer.recipes.mining_text import make_bank
 
@@ -107,6 +117,30 @@ def test_one_who_knows_everything_reaches_what_was_asked(parts, trained):
     asked = [line for line in verdicts if line.startswith(("| tags", "| risk", "| explanation", "| forecast"))]
     assert len(asked) == 11 and all("| reached |" in line for line in asked)
     assert "| test | asked |" in page and "`abc1234`" not in page and "abc1234" in page
+
+
+def test_the_command_measures_checkpoints_from_their_folders(tmp_path, make_windows):
+    recipe = debug(tmp_path)
+    (towns,) = recipe.data.values()
+    splits = {name: Towns(replace(towns.plan, split=name), towns.first, 1) for name in ("train", "val", "test")}
+    recipe = replace(recipe, data=splits)
+    make_windows(recipe, tmp_path)
+    runs = []
+    for seed in range(2):
+        model = open_model(replace(recipe, seed=seed))
+        head = ForecastHead(token_width=model.config.token_width)
+        initialise_head(head, seed=seed)
+        model.add_head(head)
+        runs.append(tmp_path / f"seed-{seed}")
+        model.save_pretrained(runs[-1])
+    page, document = write_report(
+        runs, tmp_path, ["test"], command="python -m x", resamples=20, recipe=recipe, search=QUICK
+    )
+    assert document["origin"]["seeds"] == 2 and document["origin"]["train"] == "14 clips of 2 logs"
+    assert page.startswith("# ") and "python -m x" in page and "**Not measured.**" not in page
+    (split,) = json.loads(as_json(document))["splits"]
+    (risk,) = (s for s in split["sections"] if s["name"] == "risk, cameras only")
+    assert {OF_STREAM, OURS} <= {figure["method"] for figure in risk["figures"]}
 
 
 def test_what_a_model_does_not_say_is_not_measured(parts, trained):

@@ -1,10 +1,11 @@
 """Indices mined once from small trees with a random tower."""
 
+import json
 from pathlib import Path
 
 import pytest
 from argoverse2_tree import make_argoverse2_tree
-from folder_tree import make_frames_tree
+from folder_tree import RIG, make_folder_tree, make_frames_tree
 from hostile_words import HOSTILE_NAME, HOSTILE_WORDS
 from nuscenes_tree import make_nuscenes_tree, nuscenes_tables, write_tables
 
@@ -45,6 +46,18 @@ def bare_index(tmp_path_factory, tower) -> Index:
     """Frames of one camera without calibration, poses, tracks or map."""
     folder = tmp_path_factory.mktemp("bare")
     mine(make_frames_tree(folder), folder / "index", model=tower, options=OpenOptions(fps=4.0))
+    return open_index(folder / "index")
+
+
+@pytest.fixture(scope="session")
+def fisheye_index(tmp_path_factory, tower) -> Index:
+    """A log with poses, a pinhole whose name is no path part, and a fisheye."""
+    folder = tmp_path_factory.mktemp("fisheye")
+    root = make_folder_tree(folder)
+    odd = "fr ont:<b>"
+    (root / "monday" / "front").rename(root / "monday" / odd)
+    (root / "rig.json").write_text(json.dumps({"sensors": RIG["sensors"] | {odd: RIG["sensors"]["front"]}}))
+    mine(root, folder / "index", model=tower, options=OpenOptions(logs=("monday",)))
     return open_index(folder / "index")
 
 

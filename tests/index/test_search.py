@@ -190,8 +190,13 @@ def test_like_leaves_out_the_clip_itself(index):
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({}, "a text, a clip to be like, or a filter"),
-        ({"text": "x", "like": "y"}, "found both"),
+        ({}, "a clip to be like, or a filter"),
+        ({"unlike": "log001-0badf00d+0000000"}, "beside clips to be unlike"),
+        ({"text": '"a bus" and rain'}, "quoted texts joined"),
+        ({"text": '"a bus" ; "b"'}, "quoted texts joined"),
+        ({"text": " or ".join(f'"{k}"' for k in range(17))}, "at most 16"),
+        ({"like": [f"x{k}" for k in range(201)]}, "at most 200"),
+        ({"image": b"no image"}, "an image to be like"),
         ({"text": "  "}, "1 to 1000 characters"),
         ({"text": "x" * 1001}, "1 to 1000 characters"),
         ({"like": "no'such"}, "no'such"),

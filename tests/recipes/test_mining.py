@@ -9,9 +9,6 @@ import torch
 from safetensors.torch import load_file
 
 from sceneminer.data.errors import DataError
-from sceneminer.data.synth.as_log import hdmap_of
-from sceneminer.data.synth.drive import record_drive
-from sceneminer.data.synth.layout import build_town
 from sceneminer.model.fingerprint import head_fingerprint, stream_fingerprint
 from sceneminer.model.scene_model import SceneModel
 from sceneminer.recipes.mining import (
@@ -24,8 +21,7 @@ from sceneminer.recipes.mining import (
     train_stream,
     windows_of,
 )
-from sceneminer.recipes.mining_data import record_window, save_window, window_path
-from sceneminer.recipes.mining_features import encode_windows, tower_key
+from sceneminer.recipes.mining_features import tower_key
 from sceneminer.recipes.mining_forecast import Physics, cell_truth, ego_truth, physics_of, risk_of_belief
 from sceneminer.recipes.mining_set import agents_of, clips_of_windows, lift_batch, read_batch, town_views
 from sceneminer.recipes.mining_streams import window_streams
@@ -34,21 +30,10 @@ SIZE_HW = (32, 56)
 
 
 @pytest.fixture(scope="module")
-def town(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two windows of one drive each, with noise for pictures: what the code does with them does not depend on these."""
+def town(tmp_path_factory: pytest.TempPathFactory, make_windows) -> Path:
+    """Two windows of one drive each."""
     folder = tmp_path_factory.mktemp("mining")
-    recipe = debug(folder)
-    plan = recipe.data["train"].plan
-    built = build_town("train", 500)
-    hdmap = hdmap_of(built)
-    for seed in range(2):
-        drive = record_drive(built, seed, duration_s=plan.duration_s)
-        rng = np.random.default_rng(seed)
-        tensors, truth = record_window(drive, hdmap, plan, rng)
-        images = rng.integers(0, 255, (plan.frames, 6, *SIZE_HW, 3), np.uint8)
-        save_window(window_path(folder / "data", plan, 500, seed), {"images": images, **tensors}, truth)
-    model = open_model(recipe)
-    list(encode_windows(sorted((folder / "data" / "train").glob("*.safetensors")), model.tower))
+    make_windows(debug(folder), folder)
     return folder
 
 

@@ -4,10 +4,11 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
+from sceneminer.cli import find
 from sceneminer.cli.heads import heads_app
 from sceneminer.cli.identity import bench_app, verify
 
@@ -25,11 +26,12 @@ app.add_typer(bench_app, name="bench")
 app.command()(verify)
 app.add_typer(heads_app, name="heads")
 
-IndexPath = Annotated[Path, typer.Argument(metavar="INDEX", help="Folder of the index.")]
+for command in (find.search, find.hardest, find.select, find.replay, find.export, find.serve):
+    app.command()(command)
+
+IndexPath = find.IndexPath
+Format = find.Format
 Root = Annotated[Path, typer.Argument(metavar="ROOT", help="Folder with logs (nuScenes, Argoverse 2, images, video).")]
-Where = Annotated[str | None, typer.Option(help='Filter, e.g. "risk > 0.6 and tag.rain > 0.5".')]
-Top = Annotated[int, typer.Option(help="How many intervals, after merging neighbouring clips.")]
-Format = Annotated[Literal["table", "json"], typer.Option("--format", help="How to print.")]
 Cameras = Annotated[str | None, typer.Option(help="Only these cameras, comma separated.")]
 MediaRoot = Annotated[Path | None, typer.Option(help="Where images lie when not under ROOT.")]
 Fps = Annotated[float | None, typer.Option(help="Frames a second of plain image folders that have no times.")]
@@ -79,40 +81,6 @@ def mine(
         retry_quarantined=retry_quarantined,
     )
     raise typer.Exit(code)
-
-
-@app.command()
-def search(
-    index: IndexPath,
-    text: Annotated[str | None, typer.Argument(metavar="[TEXT]", help="What to look for.")] = None,
-    like: Annotated[str | None, typer.Option(help="Id of a clip to be like.")] = None,
-    where: Where = None,
-    top: Top = 10,
-    format_: Format = "table",
-) -> None:
-    """Find time intervals by text, by example, by filter, or by a text or example under a filter."""
-    from sceneminer.index.search import open_index
-    from sceneminer.index.search import search as search_index
-
-    _print_hits(search_index(open_index(index), text, like=like, where=where, top=top), format_, score="score")
-
-
-@app.command()
-def hardest(index: IndexPath, where: Where = None, top: Top = 10, format_: Format = "table") -> None:
-    """The intervals of highest hardness: risk, ambiguity and rarity under fixed, printed weights."""
-    from sceneminer.index.hardness import WEIGHTS
-    from sceneminer.index.manage import hardness_words
-    from sceneminer.index.search import hardest as hardest_hits
-    from sceneminer.index.search import open_index
-    from sceneminer.index.where import RISK_RULE
-
-    opened = open_index(index)
-    _print_hits(hardest_hits(opened, where=where, top=top), format_, score="hardness")
-    if format_ == "table":
-        weights = ", ".join(f"{name} {weight:g}" for name, weight in WEIGHTS.items())
-        typer.echo(
-            f"hardness weighs percentiles: {weights}; a null part is left out; {hardness_words(opened)}. {RISK_RULE}."
-        )
 
 
 @app.command()
@@ -279,15 +247,6 @@ def _microseconds(text: str, option: str) -> int:
     if not 0 < seconds < 1e6:
         raise typer.BadParameter(f"expected a positive number of seconds, found {text!r}", param_hint=option)
     return round(seconds * 1e6)
-
-
-def _print_hits(hits: tuple[Any, ...], format_: str, *, score: str) -> None:
-    if format_ == "json":
-        typer.echo(json.dumps([asdict(hit) for hit in hits], indent=2, allow_nan=False))
-        return
-    from sceneminer.export.hit_table import print_hits
-
-    print_hits(hits, score=score)
 
 
 def main() -> None:

@@ -149,6 +149,8 @@ class Log:
     has_map: bool
     issues: tuple[Issue, ...] = ()
     """What was found unusable on opening."""
+    utc_offset_s: int | None = None
+    """Local time where the drive was, less UTC; None where the data set does not tell or its times are no clock's."""
 
     @property
     def has_poses(self) -> bool:

@@ -7,19 +7,19 @@ from types import ModuleType
 
 import numpy as np
 
-from sceneminer.data.adapters import argoverse2, folder, nuscenes, video
+from sceneminer.data.adapters import argoverse2, folder, mcap, nuscenes, video
 from sceneminer.data.errors import DataError, Issue
 from sceneminer.data.log import HELD_US, MAX_POSE_GAP_US, Log
 from sceneminer.data.options import LogSet, OpenOptions
 
-# Most telling first: a nuScenes folder also holds plain folders of images.
-ADAPTERS: tuple[ModuleType, ...] = (nuscenes, argoverse2, folder, video)
+# Most telling first: a nuScenes folder also holds plain folders of images, and a recording may have pictures beside it.
+ADAPTERS: tuple[ModuleType, ...] = (nuscenes, argoverse2, mcap, folder, video)
 
 
 def open_logs(root: Path | str, options: OpenOptions | None = None, *, adapter: str | None = None) -> LogSet:
     """All Logs under a root, as cheap handles; no image is decoded.
 
-    ``adapter`` names one (``nuscenes``, ``argoverse2``, ``folder``, ``video``); None: the first that fits.
+    ``adapter`` names one (``nuscenes``, ``argoverse2``, ``mcap``, ``folder``, ``video``); None: the first that fits.
     DataError if none fits, or if ``options`` ask for logs or cameras that are nowhere under the root.
     """
     options = options or OpenOptions()

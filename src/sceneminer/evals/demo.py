@@ -15,7 +15,8 @@ from sceneminer.data.synth.console import synth_with_progress
 from sceneminer.export.card import ClipCard, read_cards
 from sceneminer.export.report import write_report
 from sceneminer.export.words import camera_words, risk_words, tag_words, top_tags
-from sceneminer.index.search import Hit, Index, hardest, open_index, search, text_encoder
+from sceneminer.index.hits import Hit
+from sceneminer.index.search import Index, hardest, open_index, search
 from sceneminer.mine.console import mine_with_progress
 from sceneminer.mine.units import MiningPlan
 from sceneminer.model.zoo import TINY, resolve_model
@@ -85,7 +86,7 @@ def run_demo(
         )
     index = open_index(index_folder)
     with _timed(console, "searching"):
-        encode = text_encoder(index)
+        encode = index.encoders.texts
         found = [(text, search(index, text, top=top, encode_text=encode)) for text in queries]
         hard = hardest(index, top=top)
     for text, hits in found:

@@ -33,7 +33,7 @@ from sceneminer.evals.mining_queries import Queries, make_queries
 from sceneminer.evals.mining_set import EvalSet, make_set
 from sceneminer.model.fingerprint import stream_fingerprint
 from sceneminer.model.scene_model import SceneModel
-from sceneminer.recipes.mining import base, windows_of
+from sceneminer.recipes.mining import MiningRecipe, base, windows_of
 from sceneminer.recipes.mining_features import Window, tower_key
 from sceneminer.recipes.mining_set import clips_of_windows
 from sceneminer.recipes.mining_streams import read_streams
@@ -159,10 +159,21 @@ def read_split(
 
 
 def write_report(
-    runs: Sequence[Path], data: Path, splits: Sequence[str], *, command: str, resamples: int = RESAMPLES
+    runs: Sequence[Path],
+    data: Path,
+    splits: Sequence[str],
+    *,
+    command: str,
+    resamples: int = RESAMPLES,
+    recipe: MiningRecipe | None = None,
+    search: Search | None = None,
 ) -> tuple[str, dict[str, object]]:
-    """The page and the same as JSON values; DataError or CheckpointError where something is not there."""
-    recipe = base()
+    """The page and the same as JSON values; DataError or CheckpointError where something is not there.
+
+    ``recipe`` is that of the runs, by default ``base()``; ``search`` is what is tried for each baseline.
+    """
+    recipe = recipe or base()
+    commit, here = git_commit() or "unknown", machine()
     # Features were made once, in the recipe's numeric mode of the tower.
     models = [SceneModel.from_pretrained(run, numeric_mode=recipe.tower_mode) for run in runs]
     keys = sorted({tower_key(model.tower) for model in models})
@@ -176,16 +187,16 @@ def write_report(
     val = read_split("val", windows_of(recipe, data, "val", keys[0]), models, zero_shot)
     risky = all(p.risk is not None for p in val.ours)
     tokens = [_train_tokens(model, windows, data) for model in models] if risky else []
-    trained = train_baselines(train, bank, val, tokens, seeds=len(models))
+    trained = train_baselines(train, bank, val, tokens, seeds=len(models), search=search)
     reports = []
     for name in splits:
         split = val if name == "val" else read_split(name, windows_of(recipe, data, name, keys[0]), models, zero_shot)
         reports.append(report_split(split, val, trained, resamples=resamples))
     origin = Origin(
         command=command,
-        commit=git_commit() or "unknown",
+        commit=commit,
         date=datetime.now(UTC).date().isoformat(),
-        machine=_machine(),
+        machine=here,
         seeds=len(models),
         resamples=resamples,
         settings=trained.settings,
@@ -240,7 +251,8 @@ def _shown(setting: Setting) -> str:
     return ", ".join(f"{k} {'+'.join(v) if isinstance(v, tuple) else v}" for k, v in changed.items()) or "default"
 
 
-def _machine() -> str:
+def machine() -> str:
+    """The processor, as results name it."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     cores = f"{len(names)} cores of " if names else ""

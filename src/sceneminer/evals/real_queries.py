@@ -20,8 +20,8 @@ from torch import Tensor
 
 from sceneminer.data.errors import DataError
 from sceneminer.data.media import MediaRoot, existing_folder
-from sceneminer.mine.decode import fit_tower
 from sceneminer.model.tower import Tower
+from sceneminer.model.whole_image import fit_tower
 from sceneminer.model.zoo import load_model_tower
 
 QUERIES: tuple[str, ...] = (

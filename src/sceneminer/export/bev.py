@@ -16,7 +16,7 @@ from sceneminer.export.subject import Subject, agents_at_us
 from sceneminer.export.words import category_words, measure_words
 from sceneminer.geometry.box import footprint
 from sceneminer.geometry.pose import invert, pose_from_yaw, yaw_of
-from sceneminer.labels.ego import ego_size_of
+from sceneminer.labels.ego import ego_size_for
 
 TRAIL_S = 2.0
 TRAIL_STEP_S = 0.2
@@ -194,7 +194,7 @@ def _draw_ego(
     own = times[times >= subject.log.pose_times_us[0]]
     path = subject.log.poses_at(own)[0][:, :2, 3] if len(own) else np.zeros((0, 2))
     panel.line(view.pixels(_to_ego(world_from_ego, path)), palette.ego, width=1.5)
-    size = ego_size_of(subject.log)
+    size = ego_size_for(subject.log.dataset)
     body = footprint(np.array([size.rear_axle_to_center_m, 0.0]), 0.0, np.array([size.length_m, size.width_m]))
     panel.polygon(view.pixels(body), palette.ego, outline=palette.page, width=1.0)
     if len(path) >= 2:

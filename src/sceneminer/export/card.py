@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sceneminer.index.errors import QueryError
-from sceneminer.index.search import EXPLANATION, Index, risk_source
+from sceneminer.index.hits import EXPLANATION, risk_source
+from sceneminer.index.search import Index
 from sceneminer.index.where import quote
 from sceneminer.labels.prompts import TAGS
 

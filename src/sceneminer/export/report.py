@@ -13,9 +13,10 @@ from sceneminer.export.report_parts import described, hard_card, hit_card
 from sceneminer.export.report_style import CSS
 from sceneminer.export.words import SHOWN_FROM, tag_words
 from sceneminer.index.hardness import WEIGHTS
+from sceneminer.index.hits import Hit
 from sceneminer.index.manage import IndexInfo, index_info
 from sceneminer.index.quarantine import Quarantine
-from sceneminer.index.search import Hit, Index
+from sceneminer.index.search import Index
 from sceneminer.index.where import quote
 from sceneminer.labels.prompts import TAGS
 

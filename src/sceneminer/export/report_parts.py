@@ -18,7 +18,8 @@ from sceneminer.export.timeline import Timeline, read_timeline
 from sceneminer.export.words import camera_words, hardness_parts, label_tag_names, risk_words, tag_words, top_tags
 from sceneminer.index.errors import IndexFault
 from sceneminer.index.hardness import percentile
-from sceneminer.index.search import Hit, Index
+from sceneminer.index.hits import Hit
+from sceneminer.index.search import Index
 
 _SHOT_PX = (560, 340)
 _HIT_PX = (380, 220)

@@ -1,24 +1,18 @@
 """A clip with its log opened again: the instant to draw, the agents and the map around ego then."""
 
-import json
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from sceneminer.data.errors import DataError, MediaError
+from sceneminer.data.errors import MediaError
 from sceneminer.data.hdmap import HdMap
 from sceneminer.data.log import Log
-from sceneminer.data.open import open_log
-from sceneminer.data.options import OpenOptions
 from sceneminer.data.track import Track
 from sceneminer.export.card import ClipCard
+from sceneminer.export.reopen import open_indexed_log
 from sceneminer.geometry.pose import interpolate_poses
-from sceneminer.index.errors import IndexFault
-from sceneminer.index.manage import find_logs
 from sceneminer.index.search import Index
 
 MAX_GAP_US = 1_500_000
@@ -42,8 +36,7 @@ class Subject:
 
 def open_subject(index: Index, card: ClipCard) -> Subject:
     """Open the clip's log where the index says it lies. IndexFault where it does not lie there any more."""
-    row = find_logs(index, (card.log_id,))[0]
-    log = _open(index, row)
+    log = open_indexed_log(index, card.log_id)
     middle = (card.start_us + card.end_us) // 2
     return Subject(
         card=card,
@@ -82,24 +75,3 @@ def boxes_at(track: Track, time_us: int) -> tuple[Float[ndarray, "4 4"], Float[n
     if held_us[0] > HELD_US:
         return None
     return pose[0], track.size_lwh_m[int(np.argmin(np.abs(times - time_us)))]
-
-
-def _open(index: Index, row: dict[str, Any]) -> Log:
-    root = Path(row["root"])
-    told = f"if it has moved, run: sceneminer index move {index.folder} OLD NEW"
-    if not root.exists():
-        raise IndexFault(f"expected the recording of {row['log_id']} under {root}, found nothing there; {told}")
-    try:
-        return open_log(root, row["log_id"], _options(json.loads(row["options"])), adapter=row["adapter"])
-    except DataError as error:
-        raise IndexFault(f"expected to open {row['log_id']} under {root} again ({error}); {told}") from error
-
-
-def _options(told: dict[str, Any]) -> OpenOptions:
-    media_root, cameras = told.get("media_root"), told.get("cameras")
-    plain = {name: told[name] for name in ("split", "fps", "sweeps") if name in told}
-    return replace(
-        OpenOptions(**plain),
-        media_root=None if media_root is None else Path(media_root),
-        cameras=None if cameras is None else tuple(cameras),
-    )

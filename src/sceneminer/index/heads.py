@@ -24,7 +24,7 @@ from sceneminer.index.head_files import (
 )
 from sceneminer.index.label_set import LabelSet
 from sceneminer.index.schema import TOKEN_WIDTH
-from sceneminer.index.search import Index
+from sceneminer.index.search import Index, stream_of
 from sceneminer.index.store import Store, writer_lock
 from sceneminer.index.where import column_names
 from sceneminer.model.added import AddedHead, Task
@@ -93,7 +93,7 @@ def add_head(
     streams that are another model's or not finite.
     """
     with writer_lock(index.folder):
-        store, stream = index.store, _stream_of(index)
+        store, stream = index.store, stream_of(index)
         labels = column_labels(store, source) if isinstance(source, str) else source
         head = AddedHead(
             name,
@@ -123,7 +123,7 @@ def upgrade_head(
     What it was fitted to before is taken along, where it was fitted here. Figures are measured on logs it had not seen.
     """
     with writer_lock(index.folder):
-        store, stream = index.store, _stream_of(index)
+        store, stream = index.store, stream_of(index)
         entry = require_entry(store, name)
         old, _ = load_head(index.folder, name, entry.in_force, stream_fingerprint=stream)
         labels = column_labels(store, source) if isinstance(source, str) else source
@@ -140,7 +140,7 @@ def adopt_head(index: Index, name: str, folder: Path, *, on_step: OnStep | None 
     IndexFault, with both fingerprints, where it was trained on another stream than this index holds.
     """
     with writer_lock(index.folder):
-        store, stream = index.store, _stream_of(index)
+        store, stream = index.store, stream_of(index)
         if Store.exists(folder):
             other = Store.open(folder)
             entry = require_entry(other, name)
@@ -180,7 +180,7 @@ def list_heads(index: Index) -> tuple[ListedHead, ...]:
             trained,
         )
         for entry, (head, trained) in (
-            (e, load_head(index.folder, e.name, e.in_force, stream_fingerprint=_stream_of(index)))
+            (e, load_head(index.folder, e.name, e.in_force, stream_fingerprint=stream_of(index)))
             for e in sorted(read_entries(index.store).values(), key=lambda e: e.name)
         )
     )
@@ -201,13 +201,6 @@ def install_heads(folder: Path, heads: tuple[AddedHead, ...]) -> tuple[HeadEntry
         HeadEntry(head.user_name, head.columns, write_head(folder, head, trained=trained, labels=None))
         for head in heads
     )
-
-
-def _stream_of(index: Index) -> str:
-    model = index.manifest.get("model")
-    if not model:
-        raise IndexFault(f"expected an index with streams at {index.folder}, found one without a model")
-    return str(model["stream_fingerprint"])
 
 
 def _require_free(store: Store, head: AddedHead) -> None:

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from sceneminer.labels.prompts import TAGS
+from sceneminer.labels.relations import FLAGS, RATES
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 TOKENS = 32
 TOKEN_WIDTH = 256
 
@@ -50,6 +51,7 @@ def clips_schema(embed_dim: int, *, added: Sequence[str] = ()) -> pa.Schema:
         ("images", pa.int32()),
         ("images_masked", pa.int32()),
         ("cameras", pa.int32()),
+        ("local_hour", pa.float32()),
         ("ego_speed_mps", pa.float32()),
         ("ego_distance_m", pa.float32()),
         ("stream_fingerprint", pa.string()),
@@ -125,9 +127,11 @@ AGENTS_SCHEMA = pa.schema(
         ("a_long_req_mps2", pa.float32()),
         ("a_lat_req_mps2", pa.float32()),
         ("rss_violation", pa.float32()),
+        *((name, pa.float32()) for name in RATES),
+        *((name, pa.bool_()) for name in FLAGS),
     ]
 )
-"""Agents within 60 m of ego at the log's reference times, in the ego frame; velocity relative to the ground."""
+"""Agents within 80 m of ego at the log's reference times, in the ego frame; velocity relative to the ground."""
 
 THUMBS_SCHEMA = pa.schema(
     [("clip_id", pa.string()), ("log_id", pa.string()), ("unit_id", pa.string()), ("jpeg", pa.binary())]

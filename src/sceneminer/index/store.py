@@ -7,26 +7,41 @@ import fcntl
 import json
 import re
 import shutil
+import uuid
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import lance
 import lancedb
+import numpy as np
 import pyarrow as pa
-from lancedb.index import IvfSq
+from jaxtyping import Float
+from lancedb.index import BTree, IvfSq
 from numpy import ndarray
 
 from sceneminer.index.errors import IndexFault, WriterBusyError
 from sceneminer.index.schema import FORMAT_VERSION, TABLES, UNIT_TABLES, schema_of
+from sceneminer.index.snapshot import Snapshot
 
 ANN_FROM_ROWS = 50_000
 """Below this many clips every search is exact."""
 EXACT_BELOW_SHARE = 0.05
 """A filter that keeps less than this share of clips is answered by the exact scan: ANN loses recall there."""
-PROBES = 40
-"""Partitions of the vector index that a search looks into: all of them up to about 300,000 clips."""
+ROWS_A_PARTITION, PROBES = 1000, 40
+"""Of the vector index, and how many of its partitions a search looks into."""
+REFINE = 4
+"""Of so many times the rows asked for, distances are measured anew on the vectors as stored."""
+INDEXED: dict[str, tuple[str, ...]] = {
+    "clips": ("clip_id", "log_id", "risk_tracks", "risk_camera", "hardness", "ego_speed_mps", "stream_fingerprint"),
+    "tokens": ("clip_id",),
+    "frames": ("log_id",),
+    "agents": ("log_id",),
+    "thumbs": ("clip_id",),
+}
+"""Columns with an ordered index, once there is a vector index."""
 SMALL_FRAGMENTS = 24
 """Commits of a table after which its small files are merged."""
 _OF_ENGINE = re.compile(r",? /[^ ]+\.rs:\d+")
@@ -40,6 +55,8 @@ class Store:
         self._db = lancedb.connect(str(folder), read_consistency_interval=timedelta(0))
         self._open: dict[str, Any] = {}
         self._appends: dict[str, int] = {}
+        self._snapshots: dict[str, Snapshot] = {}
+        self._manifest: tuple[int, dict[str, str]] | None = None
 
     @staticmethod
     def exists(folder: Path) -> bool:
@@ -98,7 +115,11 @@ class Store:
 
     def manifest(self) -> dict[str, Any]:
         with self._table("manifest") as table:
-            return {row["key"]: json.loads(row["value"]) for row in table.to_arrow().to_pylist()}
+            if self._manifest is None or self._manifest[0] != table.version:
+                rows = {row["key"]: row["value"] for row in table.to_arrow().to_pylist()}
+                self._manifest = table.version, rows
+            # Read anew each time: nobody's change of what is handed out reaches the next.
+            return {key: json.loads(value) for key, value in self._manifest[1].items()}
 
     def set_manifest(self, entries: dict[str, Any]) -> None:
         self.upsert("manifest", "key", _manifest_rows(entries))
@@ -115,14 +136,44 @@ class Store:
         with self._table(name) as table:
             return table.to_lance().to_table(columns=columns, filter=where, limit=limit)
 
-    def iter_batches(self, name: str, *, columns: list[str], rows: int = 8192) -> Iterator[pa.RecordBatch]:
+    def read_distinct(self, name: str, column: str) -> set[Any]:
+        """The values of a column."""
+        found: set[Any] = set()
+        for batch in self.iter_batches(name, columns=[column], rows=262_144):
+            found.update(batch.column(0).unique().to_pylist())
+        return found
+
+    def iter_batches(
+        self, name: str, *, columns: list[str], rows: int = 8192, where: str | None = None
+    ) -> Iterator[pa.RecordBatch]:
         with self._table(name) as table:
-            yield from table.to_lance().to_batches(columns=columns, batch_size=rows)
+            yield from table.to_lance().to_batches(columns=columns, batch_size=rows, filter=where)
 
     def take(self, name: str, positions: list[int], *, columns: list[str]) -> pa.Table:
         """Rows by their positions in the order of ``read``, while nobody writes."""
         with self._table(name) as table:
             return table.to_lance().take(positions, columns=columns)
+
+    def version(self, name: str) -> int:
+        """Of a table: another one after each change."""
+        with self._table(name) as table:
+            return int(table.version)
+
+    def snapshot(self, name: str) -> Snapshot:
+        """The table as it is now, whatever is written later; the same one as long as nothing is."""
+        with self._table(name) as table:
+            known = self._snapshots.get(name)
+            if known is None or known.version != int(table.version):
+                known = self._snapshots[name] = Snapshot(
+                    table.to_lance(), remember=_remember, guard=lambda: self._table(name)
+                )
+            return known
+
+    def keep_in_memory(self) -> None:
+        """Hold ``clips`` in memory as it is now, so that what follows is quick: about 2 bytes a vector's number and
+        300 bytes a clip. Once something is written the table is read from disk again until this is called again.
+        """
+        self.snapshot("clips").keep(vector="embedding")
 
     def append(self, name: str, rows: pa.Table) -> None:
         """One transaction. Small files are merged as they pile up, a few at a time, in bounded memory."""
@@ -193,18 +244,60 @@ class Store:
     def nearest(
         self, vector: ndarray, *, columns: list[str], where: str | None, limit: int, exact: bool = False
     ) -> pa.Table:
-        """Rows by cosine distance of ``embedding``, nearest first, with ``_distance``; rows without are left out."""
-        has = "stream_fingerprint IS NOT NULL"
-        condition = has if where is None else f"({has}) AND ({where})"
-        with self._table("clips") as table:
-            query = table.search(vector, vector_column_name="embedding").distance_type("cosine")
-            query = query.where(condition, prefilter=True).limit(limit).select([*columns, "_distance"])
-            if not exact and self.has_ann() and not self._is_narrow(where):
-                rows = query.nprobes(PROBES).refine_factor(4).to_arrow()
+        """Rows by cosine distance of ``embedding``, nearest first, with ``_distance`` and ``_rowid``; none without.
+
+        With a vector index: no filter, or one that keeps a good share, goes through it and is filtered after; one
+        that keeps few is answered by measuring all that it keeps. Measured in ``docs/results/search.md``.
+        """
+        if not exact and self.has_ann():
+            share = 1.0 if where is None else self.snapshot("clips").share(where)
+            if share >= EXACT_BELOW_SHARE:
+                rows = self._by_ann(vector, columns, where, limit, over=1.0 if where is None else 2.0 / share)
                 if rows.num_rows == limit:
                     return rows
                 # Fewer than asked for: either there are no more, or the partitions looked into hold no more.
+            if where is not None and self.snapshot("clips").in_memory:
+                return self._by_memory(vector, columns, where, limit)
+        has = "stream_fingerprint IS NOT NULL"
+        condition = has if where is None else f"({has}) AND ({where})"
+        with self._table("clips") as table:
+            query = table.search(vector, vector_column_name="embedding").distance_type("cosine").with_row_id(True)
+            query = query.where(condition, prefilter=True).limit(limit).select([*columns, "_distance"])
             return query.bypass_vector_index().to_arrow()
+
+    def _by_ann(self, vector: ndarray, columns: list[str], where: str | None, limit: int, *, over: float) -> pa.Table:
+        with self._table("clips") as table:
+            query = table.search(vector, vector_column_name="embedding").distance_type("cosine").with_row_id(True)
+            query = query.limit(round(limit * over)).nprobes(PROBES).refine_factor(REFINE)
+            if where is not None:
+                query = query.where(where, prefilter=False)
+            snapshot = self.snapshot("clips")
+            rows = query.select(["_distance"] if snapshot.in_memory else [*columns, "_distance"]).to_arrow()
+            # Rows not covered by the vector index yet come with a null distance where they have no embedding.
+            rows = rows.filter(rows["_distance"].is_valid()).slice(0, limit)
+            if not snapshot.in_memory:
+                return rows
+            found = snapshot.take(snapshot.positions(rows["_rowid"].cast(pa.int64()).to_numpy()), columns)
+            return found.append_column("_distance", rows["_distance"]).append_column("_rowid", rows["_rowid"])
+
+    def _by_memory(self, vector: ndarray, columns: list[str], where: str, limit: int) -> pa.Table:
+        """All that a filter keeps, measured one by one."""
+        snapshot = self.snapshot("clips")
+        positions = snapshot.with_vector(snapshot.matching(where))
+        cosine = snapshot.cosines(vector, positions)
+        order = np.argsort(-cosine, kind="stable")[:limit]
+        rows = snapshot.take(positions[order], columns)
+        rows = rows.append_column("_distance", pa.array(1.0 - cosine[order]))
+        return rows.append_column("_rowid", pa.array(snapshot.addresses(positions[order])))
+
+    def sample_embeddings(self, rows: int = 4096) -> Float[ndarray, "n e"]:
+        """Embeddings of so many clips at equal distances in the table, of length 1; all where there are fewer."""
+        with self._table("clips") as table:
+            dataset = table.to_lance()
+            at = np.unique(np.linspace(0, max(dataset.count_rows() - 1, 0), rows).astype(np.int64))
+            column = dataset.take(pa.array(at), columns=["embedding"])["embedding"].drop_null().combine_chunks()
+        vectors = column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), -1)
+        return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
 
     def has_ann(self) -> bool:
         with self._table("clips") as table:
@@ -215,9 +308,6 @@ class Store:
         if self.has_ann():
             with self._table("clips") as table:
                 table.optimize(cleanup_older_than=timedelta(hours=1))
-
-    def _is_narrow(self, where: str | None) -> bool:
-        return where is not None and self.rows("clips", where) < EXACT_BELOW_SHARE * self.rows("clips")
 
     # upkeep
 
@@ -239,8 +329,24 @@ class Store:
             if self.has_ann():
                 table.optimize(cleanup_older_than=timedelta(hours=1))
             else:
-                table.create_index("embedding", config=IvfSq(distance_type="cosine"))
+                partitions = max(1, table.count_rows() // ROWS_A_PARTITION)
+                table.create_index("embedding", config=IvfSq(distance_type="cosine", num_partitions=partitions))
+        self._index_columns()
         return True
+
+    def _index_columns(self) -> None:
+        """Ordered indexes of what filters and look-ups ask for most, so that they need not read whole columns."""
+        for name, columns in INDEXED.items():
+            with self._table(name) as table:
+                there = {index.columns[0] for index in table.list_indices()}
+                for column in columns:
+                    if column not in there and table.count_rows():
+                        table.create_index(column, config=BTree())
+
+
+def _remember(table: pa.Table) -> Any:
+    """A small table as a dataset of the engine that lives in memory, for filters to be tried on."""
+    return lance.write_dataset(table, f"memory://{uuid.uuid4().hex}")
 
 
 def _has_versions(folder: Path, table: str) -> bool:

@@ -31,6 +31,7 @@ _NUMBERS = (
     "ambiguity",
     "rarity",
     "hardness",
+    "local_hour",
     "ego_speed_mps",
     "ego_distance_m",
     "risk_tracks_value",
@@ -38,6 +39,11 @@ _NUMBERS = (
     "risk_camera_x_m",
     "risk_camera_y_m",
 )
+_CLOCK_FROM_US = 946_684_800_000_000
+"""2000-01-01: times before it are counted from the beginning of a recording, or anonymised."""
+_HOURS = "(CAST(start_us % 86400000000 AS DOUBLE) / 3600000000.0)"
+_RISK_COLUMNS = ("risk_tracks", "risk_camera")
+_RISK = f"coalesce({', '.join(_RISK_COLUMNS)})"
 _COUNTS = ("start_us", "end_us", "images", "images_masked", "cameras", "risk_tracks_time_us", "risk_camera_time_us")
 """Whole numbers: compared as doubles (exact to 9e15), since the engine refuses 1.5 or 1e19 beside an integer."""
 _TEXTS = (
@@ -54,7 +60,8 @@ _TEXTS = (
     "risk_camera_measure",
 )
 _COLUMNS: dict[str, tuple[str, Kind]] = {
-    "risk": ("coalesce(risk_tracks, risk_camera)", "number"),
+    "risk": (_RISK, "number"),
+    "hour_utc": (f"(CASE WHEN start_us >= {_CLOCK_FROM_US} THEN {_HOURS} END)", "number"),
     "log": ("log_name", "text"),
     **{name: (name, "number") for name in _NUMBERS},
     **{name: (f"CAST({name} AS DOUBLE)", "number") for name in _COUNTS},
@@ -62,8 +69,8 @@ _COLUMNS: dict[str, tuple[str, Kind]] = {
     **{f"tag.{tag}": (f"tag_{tag}", "number") for tag in TAGS},
     **{f"label_tag.{tag}": (f"label_tag_{tag}", "bool") for tag in TAGS},
 }
-_COMPARISONS = {exp.GT: ">", exp.GTE: ">=", exp.LT: "<", exp.LTE: "<=", exp.EQ: "=", exp.NEQ: "!="}
-_ARITHMETIC = {exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.Div: "/"}
+COMPARISONS = {exp.GT: ">", exp.GTE: ">=", exp.LT: "<", exp.LTE: "<=", exp.EQ: "=", exp.NEQ: "!="}
+ARITHMETIC = {exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.Div: "/"}
 _PARTS: dict[type[exp.Expr], set[str]] = {
     exp.Is: {"this", "expression", "negate"},
     exp.In: {"this", "expressions", "negate"},
@@ -74,7 +81,7 @@ _PARTS: dict[type[exp.Expr], set[str]] = {
     exp.Column: {"this", "table", "db", "catalog"},
     exp.Boolean: {"this"},
     **{key: {"this"} for key in (exp.Paren, exp.Not, exp.Neg, exp.Abs)},
-    **{key: {"this", "expression"} for key in (exp.And, exp.Or, *_COMPARISONS, exp.Add, exp.Sub, exp.Mul)},
+    **{key: {"this", "expression"} for key in (exp.And, exp.Or, *COMPARISONS, exp.Add, exp.Sub, exp.Mul)},
 }
 """What may be set on each kind of node: a part not listed here would otherwise be dropped without a word."""
 
@@ -108,6 +115,11 @@ def parse_where(text: str, *, added: Mapping[str, str] | None = None) -> Filter:
 
     ``added``: columns of numbers of this index's own heads, by each name that a filter may use for them.
     """
+    return Filter(text, clip_sql(parse_condition(text), added or {}))
+
+
+def parse_condition(text: str) -> exp.Expr:
+    """The tree of one condition, not yet checked beyond its size; QueryError where it is none."""
     if len(text) > MAX_LENGTH:
         raise QueryError(f"expected a filter of at most {MAX_LENGTH} characters, found {len(text)}")
     try:
@@ -125,7 +137,14 @@ def parse_where(text: str, *, added: Mapping[str, str] | None = None) -> Filter:
     nodes = sum(1 for _ in condition.walk())
     if nodes > MAX_NODES:
         raise QueryError(f"expected a filter of at most {MAX_NODES} parts, found {nodes}")
-    return Filter(text, _condition(condition, _At(added or {})))
+    if _depth(condition) > MAX_DEPTH:
+        raise QueryError(f"expected at most {MAX_DEPTH} nested conditions")
+    return condition
+
+
+def clip_sql(condition: exp.Expr, added: Mapping[str, str]) -> str:
+    """A condition on columns of clips, checked node by node and written anew for the engine."""
+    return _condition(condition, _At(added))
 
 
 def quote(value: str) -> str:
@@ -133,12 +152,22 @@ def quote(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
+def _depth(node: exp.Expr) -> int:
+    """Of the deepest node, without recursion: a chain of ``and`` nests as deep as it is long."""
+    deepest, stack = 0, [(node, 0)]
+    while stack:
+        here, depth = stack.pop()
+        deepest = max(deepest, depth)
+        stack += [(child, depth + 1) for child in here.iter_expressions()]
+    return deepest
+
+
 def _present(node: exp.Expr) -> list[str]:
     return [key for key, value in node.args.items() if value not in (None, [], False)]
 
 
 def _condition(node: exp.Expr, at: _At) -> str:
-    _require_known_parts(node)
+    require_known_parts(node)
     if node.args.get("negate"):
         positive = node.copy()
         positive.set("negate", None)
@@ -154,7 +183,7 @@ def _condition(node: exp.Expr, at: _At) -> str:
         return f"(NOT {_condition(node.this, at.deeper())})"
     if isinstance(node, exp.Is):
         return _is(node, at)
-    for kind, sign in _COMPARISONS.items():
+    for kind, sign in COMPARISONS.items():
         if type(node) is kind:
             return _compare(node.this, sign, node.expression, at)
     if isinstance(node, exp.Between):
@@ -167,12 +196,12 @@ def _condition(node: exp.Expr, at: _At) -> str:
         (left, kind), (right, other) = _value(node.this, at), _value(node.expression, at)
         if kind == other == "text" and isinstance(node.expression, exp.Literal):
             return f"({left} LIKE {right})"
-        raise QueryError(f"expected like between a text column and a text, found {_said(node)}")
+        raise QueryError(f"expected like between a text column and a text, found {said(node)}")
     if isinstance(node, exp.Column | exp.Boolean):
         sql, kind = _value(node, at)
         if kind == "bool":
             return sql
-        raise QueryError(f"expected a comparison such as {_said(node)} > 0.5, found {_said(node)} alone")
+        raise QueryError(f"expected a comparison such as {said(node)} > 0.5, found {said(node)} alone")
     raise QueryError(f"expected comparisons joined by and, or, not; found {_name(node)}")
 
 
@@ -182,26 +211,31 @@ def _is(node: exp.Is, at: _At) -> str:
         return f"({sql} IS NULL)"
     if isinstance(node.expression, exp.Boolean) and kind == "bool":
         return f"({sql} = {'true' if node.expression.this else 'false'})"
-    raise QueryError(f"expected is null or is not null, found {_said(node)}")
+    raise QueryError(f"expected is null or is not null, found {said(node)}")
 
 
 def _compare(left: exp.Expr, sign: str, right: exp.Expr, at: _At) -> str:
     (a, kind_a), (b, kind_b) = _value(left, at.deeper()), _value(right, at.deeper())
     if kind_a != kind_b:
-        raise QueryError(f"expected the same type on both sides of {sign}, found {_said(left)} and {_said(right)}")
+        raise QueryError(f"expected the same type on both sides of {sign}, found {said(left)} and {said(right)}")
     if kind_a == "bool" and sign not in ("=", "!="):
         raise QueryError(f"expected = or != between true and false, found {sign}")
+    if a == _RISK and isinstance(right, exp.Literal):
+        # The same as coalesce, in a form that ordered indexes on both columns can answer.
+        tracks, camera = _RISK_COLUMNS
+        known = f"{tracks} IS NOT NULL AND {tracks} {sign} {b}"
+        return f"(({known}) OR ({tracks} IS NULL AND {camera} {sign} {b}))"
     return f"({a} {sign} {b})"
 
 
-def _require_known_parts(node: exp.Expr) -> None:
+def require_known_parts(node: exp.Expr) -> None:
     unknown = set(_present(node)) - _PARTS.get(type(node), set(_present(node)))
     if unknown:
         raise QueryError(f"expected a plain {_name(node)}, found it with {', '.join(sorted(unknown))}")
 
 
 def _value(node: exp.Expr, at: _At) -> tuple[str, Kind]:
-    _require_known_parts(node)
+    require_known_parts(node)
     if at.depth > MAX_DEPTH:
         raise QueryError(f"expected at most {MAX_DEPTH} nested terms")
     if isinstance(node, exp.Paren):
@@ -209,14 +243,14 @@ def _value(node: exp.Expr, at: _At) -> tuple[str, Kind]:
     if isinstance(node, exp.Column):
         return _column(node, at)
     if isinstance(node, exp.Literal):
-        return (quote(node.this), "text") if node.is_string else (_number(node.this), "number")
+        return (quote(node.this), "text") if node.is_string else (number_of(node.this), "number")
     if isinstance(node, exp.Boolean):
         return ("true" if node.this else "false"), "bool"
     if isinstance(node, exp.Neg | exp.Abs):
         sql, kind = _value(node.this, at.deeper())
         if kind == "number":
             return (f"(-{sql})" if isinstance(node, exp.Neg) else f"abs({sql})"), "number"
-    for operator, sign in _ARITHMETIC.items():
+    for operator, sign in ARITHMETIC.items():
         if type(node) is operator:
             (a, kind_a), (b, kind_b) = _value(node.this, at.deeper()), _value(node.expression, at.deeper())
             if kind_a == kind_b == "number":
@@ -237,7 +271,7 @@ def _column(node: exp.Column, at: _At) -> tuple[str, Kind]:
     return _COLUMNS[name]
 
 
-def _number(text: str) -> str:
+def number_of(text: str) -> str:
     try:
         value = float(text)
     except ValueError as error:
@@ -247,7 +281,7 @@ def _number(text: str) -> str:
     return str(int(text)) if text.isdigit() and len(text) < 10 else repr(value)
 
 
-def _said(node: exp.Expr) -> str:
+def said(node: exp.Expr) -> str:
     """What was read, short enough for a message."""
     return node.sql(dialect=_DIALECT, unsupported_level=ErrorLevel.IGNORE)[:80]
 
@@ -257,4 +291,4 @@ def _name(node: exp.Expr) -> str:
         return f"function {node.name!r}"
     if isinstance(node, exp.Func):
         return f"function {node.sql_name().lower()!r}"
-    return f"{type(node).__name__.lower()} {_said(node)!r}"
+    return f"{type(node).__name__.lower()} {said(node)!r}"

@@ -39,9 +39,9 @@ _EGO_SIZES: Mapping[str, EgoSize] = {"argoverse2": EgoSize(4.872, 1.852, 1.425)}
 is taken to lie half the wheelbase of 2.850 m ahead of the rear axle."""
 
 
-def ego_size_of(log: Log) -> EgoSize:
-    """The recording car of the Log's data set; ``EGO_SIZE`` where it is not known."""
-    return _EGO_SIZES.get(log.dataset, EGO_SIZE)
+def ego_size_for(dataset: str) -> EgoSize:
+    """The recording car of a data set; ``EGO_SIZE`` where it is not known."""
+    return _EGO_SIZES.get(dataset, EGO_SIZE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +100,7 @@ def ego_states(
         yaw_rad=heading,
         speed_mps=vx * np.cos(heading) + vy * np.sin(heading),
         yaw_rate_rps=np.clip(rate, -MAX_YAW_RATE_RPS, MAX_YAW_RATE_RPS) + unknown,
-        size=size or ego_size_of(log),
+        size=size or ego_size_for(log.dataset),
     )
 
 

@@ -7,6 +7,7 @@ from shapely import Polygon
 from sceneminer.data.hdmap import MapLane
 from sceneminer.data.track import VEHICLES
 from sceneminer.geometry.box import footprint
+from sceneminer.labels.lanes import runs_along
 from sceneminer.labels.situation import Situation
 
 JUNCTION_AHEAD_M = 4.0
@@ -24,7 +25,6 @@ BLOCK_INTRUSION_M = 0.6
 """A kerb-parked car's mirror side is some dm off; 0.6 m of a 3.5 m lane leaves too little to pass within it."""
 BLOCK_TRAVEL_M = 1.0
 BLOCK_SHARE = 1 / 3
-_LANE_HEADING_RAD = np.deg2rad(40.0)
 
 
 def intersection(at: Situation, span: slice) -> bool | None:
@@ -108,7 +108,7 @@ def _blocks(at: Situation, lanes: list[MapLane], frame: int, rows: np.ndarray) -
     own = [
         lane
         for lane in lanes
-        if lane.polygon is not None and lane.polygon.covers(here) and _along(lane, here, body.yaw_rad[frame])
+        if lane.polygon is not None and lane.polygon.covers(here) and runs_along(lane, here, body.yaw_rad[frame])
     ]
     chain = {name for lane in own for name in (lane.lane_id, *lane.successors)}
     way = [lane.polygon for lane in lanes if lane.polygon is not None and lane.lane_id in chain]
@@ -125,11 +125,3 @@ def _blocks(at: Situation, lanes: list[MapLane], frame: int, rows: np.ndarray) -
         for box, row in zip(corners, rows, strict=True)
         for polygon in way
     )
-
-
-def _along(lane: MapLane, here: shapely.Point, yaw_rad: float) -> bool:
-    line = shapely.LineString(lane.centerline)
-    s = line.project(here)
-    a, b = line.interpolate(max(s - 1.0, 0.0)), line.interpolate(min(s + 1.0, line.length))
-    heading = np.arctan2(b.y - a.y, b.x - a.x)
-    return bool(abs((heading - yaw_rad + np.pi) % (2 * np.pi) - np.pi) < _LANE_HEADING_RAD)

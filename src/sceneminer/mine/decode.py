@@ -9,8 +9,8 @@ from numpy import ndarray
 
 from sceneminer.data.errors import Issue, MediaError
 from sceneminer.data.log import Log
-from sceneminer.data.media import resize_image
 from sceneminer.model.tower import Tower
+from sceneminer.model.whole_image import fit_tower
 
 LOOK_AHEAD = 64
 """Images at the tower's size: more than a group of frames takes at once, so that decoders work while the model does."""
@@ -32,12 +32,6 @@ def read_for_tower(log: Log, key: ImageKey, tower: Tower) -> Decoded:
     except MediaError as error:
         return error.issue
     return fit_tower(image, tower)
-
-
-def fit_tower(image: UInt8[ndarray, "h w 3"], tower: Tower) -> UInt8[ndarray, "h2 w2 3"]:
-    """The whole image at the tower's input size."""
-    height, width = tower.input_size(image.shape[1], image.shape[0])
-    return resize_image(image, (width, height), resample=tower.resample)
 
 
 def iter_images(

@@ -152,6 +152,7 @@ def _identity(unit: Unit, clip: Clip) -> dict[str, Any]:
         "unit_id": unit.unit_id,
         "start_us": clip.start_us,
         "end_us": clip.end_us,
+        "local_hour": None if log.utc_offset_s is None else (clip.start_us / 1e6 + log.utc_offset_s) / 3600 % 24,
     }
 
 

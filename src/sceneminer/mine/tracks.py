@@ -9,17 +9,19 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from sceneminer.data.errors import Issue, MediaError
+from sceneminer.data.hdmap import HdMap
 from sceneminer.data.log import Log
 from sceneminer.data.track import Track, states_at
 from sceneminer.geometry.pose import wrap_angle, yaw_of
 from sceneminer.index.schema import AGENTS_SCHEMA, FRAMES_SCHEMA
-from sceneminer.labels.ego import ego_states
+from sceneminer.labels.ego import ego_states, smoothed
+from sceneminer.labels.relations import relations
 from sceneminer.labels.risk import RiskFrames, clip_risk, measure
 from sceneminer.labels.tags import label_tags
 from sceneminer.mine.units import Unit
 
 RISK_STEP_US = 100_000
-AGENT_REACH_M = 60.0
+AGENT_REACH_M = 80.0
 _MEASURES = (
     "ttc_s",
     "drac_mps2",
@@ -67,8 +69,13 @@ def track_signals(unit: Unit) -> TrackSignals:
         if risk is not None:
             row.update(_explained(risk, clip.start_us, clip.end_us))
         clips.append(row)
-    frames, agents = _frame_rows(unit, times, speed, risk), _agent_rows(unit, tracks)
+    frames = _frame_rows(unit, times, speed, risk)
+    agents = _agent_rows(unit, tracks, times, None if unusable_map else _read_map(log))
     return TrackSignals(tuple(clips), frames, agents, unusable_map)
+
+
+def _read_map(log: Log) -> HdMap | None:
+    return log.store.read_map() if log.has_map else None
 
 
 def _label_tags(unit: Unit) -> tuple[list[dict[str, bool | None]], Issue | None]:
@@ -133,7 +140,7 @@ def _frame_rows(unit: Unit, times: ndarray, speed: ndarray, risk: RiskFrames | N
     return pa.Table.from_pylist(rows, schema=FRAMES_SCHEMA)
 
 
-def _agent_rows(unit: Unit, tracks: tuple[Track, ...]) -> pa.Table:
+def _agent_rows(unit: Unit, tracks: tuple[Track, ...], grid_us: ndarray, hdmap: HdMap | None) -> pa.Table:
     log = unit.log
     times = log.reference_times_us
     times = times[(times >= unit.start_us) & (times < unit.end_us)]
@@ -166,7 +173,23 @@ def _agent_rows(unit: Unit, tracks: tuple[Track, ...]) -> pa.Table:
     for name, values in columns.items():
         picked = values[a, t].astype(np.float32)
         table[name] = pa.array(picked, mask=~np.isfinite(picked))
+    table |= _relation_columns(log, tracks, grid_us, hdmap, rows=a, times_us=times[t])
     return pa.table(table, schema=AGENTS_SCHEMA)
+
+
+def _relation_columns(
+    log: Log, tracks: tuple[Track, ...], grid_us: ndarray, hdmap: HdMap | None, *, rows: ndarray, times_us: ndarray
+) -> dict[str, pa.Array]:
+    """Relations of some tracks at some times: told on the finer clock, of which each time takes the nearest instant."""
+    found = relations(smoothed(states_at(tracks, grid_us)), ego_states(log, grid_us), hdmap)
+    at = np.clip(np.round((times_us - grid_us[0]) / RISK_STEP_US).astype(int), 0, len(grid_us) - 1)
+    columns = {}
+    for name, rate in found.rates.items():
+        picked = rate[rows, at].astype(np.float32)
+        columns[name] = pa.array(picked, mask=~np.isfinite(picked))
+    for name, flag in found.flags.items():
+        columns[name] = pa.array(flag[rows, at], mask=~found.known[name][rows, at])
+    return columns
 
 
 def _mean(values: ndarray) -> float | None:

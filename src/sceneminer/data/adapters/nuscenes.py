@@ -28,6 +28,7 @@ from sceneminer.data.options import LogSet, OpenOptions
 NAME = "nuscenes"
 describe = "nuScenes: a root with v1.0-*/scene.json (and samples/, sweeps/, maps/), or one v1.0-* folder of it"
 LICENCE = "CC BY-NC-SA 4.0 (nuScenes terms of use)"
+_LOCAL_TIME = re.compile(r".*\d([+-])(\d\d)(\d\d)")
 _CITIES = ("boston", "singapore")
 """Where nuScenes was recorded; other people's drives in its layout are under licences of their own."""
 _VERSION = "v1.0-"
@@ -145,7 +146,17 @@ def _log(
         has_tracks=scene["boxes_start"] < scene["boxes_stop"],
         has_map=has_map,
         issues=tuple(found),
+        utc_offset_s=_utc_offset_s(scene["logfile"]),
     )
+
+
+def _utc_offset_s(logfile: str | None) -> int | None:
+    """nuScenes names a recording by car and local time: n015-2018-07-24-11-22-45+0800."""
+    told = _LOCAL_TIME.fullmatch(logfile or "")
+    if told is None:
+        return None
+    seconds = 3600 * int(told[2]) + 60 * int(told[3])
+    return -seconds if told[1] == "-" else seconds
 
 
 def _licence(location: str | None) -> str | None:

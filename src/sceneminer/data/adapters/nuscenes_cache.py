@@ -21,7 +21,7 @@ from sceneminer.data.adapters.nuscenes_join import join_tables
 from sceneminer.data.adapters.nuscenes_tables import COLUMNS
 from sceneminer.data.errors import DataError
 
-FORMAT = 3
+FORMAT = 4
 """Raised when what is cached changes meaning, so that older caches are not read."""
 CACHE_VARIABLE = "SCENEMINER_CACHE"
 _TABLES = ("scenes", "samples", "calibrations", "measurements", "poses", "boxes", "issues")

@@ -254,6 +254,7 @@ def _scenes(raw: dict[str, pa.Table], tables: dict[str, pa.Table], report: Repor
         "description": scenes["description"],
         "location": pc.take(logs["location"], pick),
         "licence": pc.take(logs["licence"], pick),
+        "logfile": pc.take(logs["logfile"], pick),
         "basemap": pa.array([basemap.get(token) for token in scenes["log_token"].to_pylist()], pa.string()),
     }
     for name, table in tables.items():

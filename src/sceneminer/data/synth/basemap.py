@@ -5,11 +5,13 @@ the northern edge of the map.
 """
 
 import io
+from collections.abc import Sequence
 
 import numpy as np
 from numpy import ndarray
 from PIL import Image, ImageDraw
 from shapely import Polygon
+from shapely.affinity import translate
 
 from sceneminer.data.synth.map_expansion import canvas_edge, drivable_polygons, map_offset
 from sceneminer.data.synth.scene import Town
@@ -19,25 +21,28 @@ PIXELS_PER_M = 10
 
 def basemap_png(town: Town) -> bytes:
     """The encoded semantic prior mask, as large as the map's canvas."""
-    width, height = (round(edge * PIXELS_PER_M) for edge in canvas_edge(town))
+    walks = [Polygon(ring) for ring in (*town.walkways, *(crossing.polygon for crossing in town.crossings))]
+    areas = [translate(area, *map_offset(town)) for area in (*drivable_polygons(town), *walks)]
+    return mask_png(areas, canvas_edge(town))
+
+
+def mask_png(areas: Sequence[Polygon], edge_m: tuple[float, float]) -> bytes:
+    """Areas of a map frame, in metres, as an encoded mask of ``edge_m`` (width, height) metres from the origin.
+
+    Holes are blanked at once, so areas inside them must come later: pavements do.
+    """
+    width, height = (round(edge * PIXELS_PER_M) for edge in edge_m)
     image = Image.new("L", (width, height), 0)
     draw = ImageDraw.Draw(image)
-    for piece in drivable_polygons(town):
-        _fill(draw, piece, town, height)
-    for ring in (*town.walkways, *(crossing.polygon for crossing in town.crossings)):
-        _fill(draw, Polygon(ring), town, height)
+    for area in areas:
+        draw.polygon(_pixels(np.array(area.exterior.coords), height), fill=255)
+        for hole in area.interiors:
+            draw.polygon(_pixels(np.array(hole.coords), height), fill=0)
     data = io.BytesIO()
     image.save(data, "PNG", compress_level=6)
     return data.getvalue()
 
 
-def _fill(draw: ImageDraw.ImageDraw, area: Polygon, town: Town, height_px: int) -> None:
-    """Holes are blanked at once, so areas inside them must be filled later: pavements are."""
-    draw.polygon(_pixels(np.array(area.exterior.coords), town, height_px), fill=255)
-    for hole in area.interiors:
-        draw.polygon(_pixels(np.array(hole.coords), town, height_px), fill=0)
-
-
-def _pixels(ring: ndarray, town: Town, height_px: int) -> list[tuple[float, float]]:
-    xy = (ring[:, :2] + map_offset(town)) * PIXELS_PER_M
+def _pixels(ring: ndarray, height_px: int) -> list[tuple[float, float]]:
+    xy = ring[:, :2] * PIXELS_PER_M
     return [(float(x) - 0.5, height_px - float(y) - 0.5) for x, y in xy]

@@ -1,0 +1,319 @@
+"""Filters that speak of agents: which part is about the clip, which about an agent at an instant.
+
+In one conjunction all conditions on an agent are on the same agent at the same instant. ``not`` before such a
+condition is about that agent; ``none(...)`` says that no agent of the clip meets it at any instant.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlglot import exp
+
+from sceneminer.data.track import CATEGORIES
+from sceneminer.index import agent_words as words
+from sceneminer.index.agent_terms import (
+    Among,
+    Arithmetic,
+    Column,
+    Compare,
+    Condition,
+    Either,
+    Every,
+    Flag,
+    IsNull,
+    Lasting,
+    Magnitude,
+    Never,
+    Number,
+    Placed,
+    Value,
+)
+from sceneminer.index.errors import QueryError
+from sceneminer.index.where import (
+    ARITHMETIC,
+    COMPARISONS,
+    clip_sql,
+    number_of,
+    parse_condition,
+    require_known_parts,
+    said,
+)
+
+_FUNCTIONS = (*words.PLACES, *words.TURNS, "lasting", "some", "none")
+
+
+@dataclass(frozen=True)
+class OfClip:
+    """A condition on columns of the clip, as SQL that we wrote."""
+
+    sql: str
+
+
+@dataclass(frozen=True)
+class Somebody:
+    """At some instant of the clip some agent meets the condition."""
+
+    condition: Condition
+
+
+@dataclass(frozen=True)
+class Nobody:
+    """Agents of the clip are known, and none meets the condition at any instant."""
+
+    condition: Condition
+
+
+@dataclass(frozen=True)
+class All:
+    parts: tuple["Plan", ...]
+
+
+@dataclass(frozen=True)
+class OneOf:
+    parts: tuple["Plan", ...]
+
+
+Plan = OfClip | Somebody | Nobody | All | OneOf
+
+
+def parse_plan(text: str, *, added: Mapping[str, str] | None = None) -> Plan:
+    """What a filter asks of clips and of agents; QueryError where it uses what is not allowed."""
+    return _plan(parse_condition(text), added or {})
+
+
+def _plan(node: exp.Expr, added: Mapping[str, str]) -> Plan:
+    node = _bare(node)
+    if not _speaks_of_agents(node):
+        return OfClip(clip_sql(node, added))
+    if _function(node) in ("some", "none"):
+        condition = _condition(_arguments(node, 1, 1)[0])
+        return Somebody(condition) if _function(node) == "some" else Nobody(condition)
+    if _only_agents(node):
+        return Somebody(_condition(node))
+    if isinstance(node, exp.And):
+        parts = list(_flat(node, exp.And))
+        bound = [part for part in parts if _only_agents(part)]
+        rest = [_plan(part, added) for part in parts if not _only_agents(part)]
+        return All((*rest, *([Somebody(Every(tuple(map(_condition, bound))))] if bound else [])))
+    if isinstance(node, exp.Or):
+        return OneOf(tuple(_plan(part, added) for part in _flat(node, exp.Or)))
+    if isinstance(node, exp.Not):
+        return _negated(node.this, added)
+    raise QueryError(f"expected conditions on the clip and on an agent joined by and, or, not; found {said(node)}")
+
+
+def _negated(node: exp.Expr, added: Mapping[str, str]) -> Plan:
+    """Of what speaks of clips and agents both: each part is negated, and no agent means none at all."""
+    node = _bare(node)
+    if not _speaks_of_agents(node):
+        return OfClip(f"(NOT {clip_sql(node, added)})")
+    if isinstance(node, exp.Not):
+        return _plan(node.this, added)
+    if isinstance(node, exp.And | exp.Or):
+        whole = _plan(node, added)
+        return _opposite(whole)
+    return _opposite(_plan(node, added))
+
+
+def _opposite(plan: Plan) -> Plan:
+    match plan:
+        case OfClip(sql):
+            return OfClip(f"(NOT {sql})")
+        case Somebody(condition):
+            return Nobody(condition)
+        case Nobody(condition):
+            return Somebody(condition)
+        case All(parts):
+            return OneOf(tuple(map(_opposite, parts)))
+        case OneOf(parts):
+            return All(tuple(map(_opposite, parts)))
+
+
+def _bare(node: exp.Expr) -> exp.Expr:
+    while isinstance(node, exp.Paren):
+        node = node.this
+    return node
+
+
+def _flat(node: exp.Expr, kind: type[exp.Expr]):
+    node = _bare(node)
+    if isinstance(node, kind):
+        require_known_parts(node)
+        yield from _flat(node.this, kind)
+        yield from _flat(node.args["expression"], kind)
+    else:
+        yield node
+
+
+def _name(node: exp.Expr) -> str:
+    return ".".join(part.name for part in node.parts).lower() if isinstance(node, exp.Column) else ""
+
+
+def _function(node: exp.Expr) -> str:
+    return node.name.lower() if isinstance(node, exp.Anonymous) else ""
+
+
+def _is_of_agent(node: exp.Expr) -> bool:
+    return _name(node).startswith(("agent.", "measure.")) or _function(node) in _FUNCTIONS
+
+
+def _speaks_of_agents(node: exp.Expr) -> bool:
+    return any(_is_of_agent(part) for part in node.walk())
+
+
+def _only_agents(node: exp.Expr) -> bool:
+    """Whether nothing in it is about the clip, so that it is a condition on one agent at one instant."""
+    if any(_function(part) in ("some", "none") for part in node.walk()):
+        return False
+    columns = [part for part in node.walk() if isinstance(part, exp.Column)]
+    return _speaks_of_agents(node) and all(_is_of_agent(column) for column in columns)
+
+
+def _condition(node: exp.Expr) -> Condition:
+    node = _bare(node)
+    require_known_parts(node)
+    if node.args.get("negate"):
+        positive = node.copy()
+        positive.set("negate", None)
+        return Never(_condition(positive))
+    if isinstance(node, exp.And):
+        return Every(tuple(_condition(part) for part in _flat(node, exp.And)))
+    if isinstance(node, exp.Or):
+        return Either(tuple(_condition(part) for part in _flat(node, exp.Or)))
+    if isinstance(node, exp.Not):
+        return Never(_condition(node.this))
+    if isinstance(node, exp.Anonymous):
+        return _called(node)
+    if isinstance(node, exp.Is):
+        return _is(node)
+    if isinstance(node, exp.Between):
+        low, high = (_compared(node.this, sign, node.args[end]) for sign, end in ((">=", "low"), ("<=", "high")))
+        return Every((low, high))
+    if isinstance(node, exp.In) and node.expressions and not node.args.get("query"):
+        return Either(tuple(_compared(node.this, "=", option) for option in node.expressions))
+    for kind, sign in COMPARISONS.items():
+        if type(node) is kind:
+            return _compared(node.this, sign, node.args["expression"])
+    if _name(node) in words.BOOLS:
+        return Flag(_name(node))
+    if isinstance(node, exp.Column):
+        raise (
+            _unknown(node)
+            if _name(node) not in (*words.NUMBERS, *words.TEXTS)
+            else QueryError(f"expected a comparison such as {said(node)} > 1, found {said(node)} alone")
+        )
+    raise QueryError(f"expected conditions on an agent joined by and, or, not; found {said(node)}")
+
+
+def _is(node: exp.Is) -> Condition:
+    name = _name(_bare(node.this))
+    if name not in (*words.NUMBERS, *words.TEXTS, *words.BOOLS):
+        raise _unknown(node.this)
+    if isinstance(node.expression, exp.Null):
+        return IsNull(name)
+    if isinstance(node.expression, exp.Boolean) and name in words.BOOLS:
+        return Flag(name) if node.expression.this else Never(Flag(name))
+    raise QueryError(f"expected is null or is not null, found {said(node)}")
+
+
+def _compared(left: exp.Expr, sign: str, right: exp.Expr) -> Condition:
+    left, right = _bare(left), _bare(right)
+    if _is_text(left) and not _is_text(right):
+        left, right = right, left
+    if _name(left) in words.TEXTS and _is_text(right) and sign in ("=", "!="):
+        among = Among(_name(left), _texts(_name(left), right.this))
+        return among if sign == "=" else Never(among)
+    if _name(left) in words.BOOLS and isinstance(right, exp.Boolean) and sign in ("=", "!="):
+        return Flag(_name(left)) if right.this == (sign == "=") else Never(Flag(_name(left)))
+    return Compare(sign, _value(left), _value(right))
+
+
+def _is_text(node: exp.Expr) -> bool:
+    return isinstance(node, exp.Literal) and node.is_string
+
+
+def _texts(column: str, text: str) -> frozenset[str]:
+    return frozenset({text}) if column == "agent.track" else _categories(text)
+
+
+def _categories(text: str) -> frozenset[str]:
+    found = words.categories_of(text.lower())
+    if found is None:
+        known = ", ".join((*CATEGORIES, *words.GROUPS))
+        raise QueryError(f"unknown category {text!r}; expected one of {known}")
+    return found
+
+
+def _value(node: exp.Expr) -> Value:
+    node = _bare(node)
+    require_known_parts(node)
+    if isinstance(node, exp.Literal) and not node.is_string:
+        return Number(float(number_of(node.this)))
+    if isinstance(node, exp.Neg):
+        return Arithmetic("-", Number(0.0), _value(node.this))
+    if isinstance(node, exp.Abs):
+        return Magnitude(_value(node.this))
+    for kind, sign in ARITHMETIC.items():
+        if type(node) is kind:
+            return Arithmetic(sign, _value(node.this), _value(node.args["expression"]))
+    if _name(node) in words.NUMBERS:
+        return Column(_name(node))
+    if isinstance(node, exp.Column) and _name(node) not in (*words.TEXTS, *words.BOOLS):
+        raise _unknown(node)
+    raise QueryError(f"expected a number or a number of an agent, found {said(node)}")
+
+
+def _called(node: exp.Anonymous) -> Condition:
+    name = _function(node)
+    if name in words.PLACES:
+        return _placed(name, _arguments(node, 1, 2))
+    if name == "lasting":
+        condition, seconds = _arguments(node, 2, 2)
+        return Lasting(_condition(condition), _metres_or_seconds(seconds, "seconds", 600.0))
+    if name == "turning":
+        return _turning(_arguments(node, 0, 1))
+    if name in ("accelerating", "braking"):
+        _arguments(node, 0, 0)
+        sign, limit = (">=", words.ACCELERATES_MPS2) if name == "accelerating" else ("<=", -words.ACCELERATES_MPS2)
+        return Compare(sign, Column("agent.acceleration_mps2"), Number(limit))
+    raise QueryError(f"function {name!r} is not allowed here; expected one of {', '.join(_FUNCTIONS)}")
+
+
+def _placed(name: str, arguments: list[exp.Expr]) -> Placed:
+    if not _is_text(arguments[0]):
+        raise QueryError(f"expected {name}('category', metres), found {said(arguments[0])}")
+    of = None if arguments[0].this.lower() == "ego" else _categories(arguments[0].this)
+    default = words.WITHIN_M[name.removeprefix("has_").removesuffix("_of")]
+    within = _metres_or_seconds(arguments[1], "metres", words.REACH_M) if len(arguments) > 1 else default
+    return Placed(name, of, within)
+
+
+def _turning(arguments: list[exp.Expr]) -> Condition:
+    turn, moves = Column("agent.turn_rad"), Compare(">=", Column("agent.speed_mps"), Number(words.TURN_MPS))
+    left, right = Compare(">=", turn, Number(words.TURN_RAD)), Compare("<=", turn, Number(-words.TURN_RAD))
+    if not arguments:
+        return Every((moves, Either((left, right))))
+    side = arguments[0].this.lower() if _is_text(arguments[0]) else ""
+    if side not in ("left", "right"):
+        raise QueryError(f"expected turning('left'), turning('right') or turning(), found {said(arguments[0])}")
+    return Every((moves, left if side == "left" else right))
+
+
+def _arguments(node: exp.Expr, fewest: int, most: int) -> list[exp.Expr]:
+    found = [_bare(part) for part in node.expressions]
+    if not fewest <= len(found) <= most:
+        many = str(fewest) if fewest == most else f"{fewest} to {most}"
+        raise QueryError(f"expected {_function(node)} with {many} arguments, found {len(found)}")
+    return found
+
+
+def _metres_or_seconds(node: exp.Expr, unit: str, most: float) -> float:
+    value = float(number_of(node.this)) if isinstance(node, exp.Literal) and not node.is_string else -1.0
+    if not 0 < value <= most:
+        raise QueryError(f"expected a number of {unit} above 0 and at most {most:g}, found {said(node)}")
+    return value
+
+
+def _unknown(node: exp.Expr) -> QueryError:
+    known = ", ".join((*words.TEXTS, *words.NUMBERS, *words.BOOLS))
+    return QueryError(f"unknown {said(node)}; expected one of {known}")

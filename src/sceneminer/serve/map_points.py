@@ -1,0 +1,113 @@
+"""The index as a map: its embeddings in two dimensions, and what lies inside a lasso."""
+
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import shapely
+from jaxtyping import Bool, Float, Int, UInt8
+from numpy import ndarray
+
+from sceneminer.index.errors import IndexFault, QueryError
+from sceneminer.index.hits import Hit
+from sceneminer.index.search import Index, hits_of
+from sceneminer.index.snapshot import Snapshot
+from sceneminer.labels.prompts import TAGS
+
+MAX_POINTS = 1_000_000
+"""More clips are thinned out evenly."""
+COLUMNS = ("risk", "hardness", "ego_speed_mps", *(f"tag.{tag}" for tag in TAGS))
+_SAMPLE = 200_000
+
+
+@dataclass(frozen=True, eq=False)
+class Points:
+    """Clips in two dimensions, by the two principal components of their embeddings."""
+
+    snapshot: Snapshot
+    positions: Int[ndarray, "n"]
+    xy: Float[ndarray, "n 2"]
+    """In [-1, 1], the wider side filled."""
+    explained: float
+    """Share of the embeddings' variance that two dimensions hold."""
+
+
+class IndexMap:
+    """Made when it is first asked for, and again when the index has changed."""
+
+    def __init__(self, index: Index):
+        self.index = index
+        self._points: Points | None = None
+        self._version: int | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def version(self) -> int:
+        return self.index.store.version("clips")
+
+    def points(self) -> Points:
+        with self._lock:
+            if self._points is None or self._version != self.version:
+                self._version = self.version
+                self._points = _project(self.index)
+            return self._points
+
+    def values(self, column: str) -> UInt8[ndarray, "n"]:
+        """A column at each point, in 0 to 254 over [0, 1] (speed: over 25 m/s); 255 where null."""
+        if column not in COLUMNS:
+            raise QueryError(f"expected a column among {', '.join(COLUMNS)}; found {column!r}")
+        points = self.points()
+        names = ["risk_tracks", "risk_camera"] if column == "risk" else [column.replace("tag.", "tag_")]
+        rows = points.snapshot.take(points.positions, names)
+        parts = [rows[name].cast(pa.float64()).to_numpy(zero_copy_only=False) for name in names]
+        value = parts[0] if len(parts) == 1 else np.where(np.isnan(parts[0]), parts[1], parts[0])
+        value = value / 25.0 if column == "ego_speed_mps" else value
+        return np.where(np.isnan(value), 255, np.round(254 * np.clip(np.nan_to_num(value), 0, 1))).astype(np.uint8)
+
+    def lasso(self, polygon: Float[ndarray, "k 2"], *, top: int) -> tuple[tuple[Hit, ...], int]:
+        """The hardest intervals inside a polygon, and how many clips it holds."""
+        points = self.points()
+        inside = points.positions[_inside(polygon, points.xy)]
+        return hits_of(self.index, points.snapshot, inside, top=top), len(inside)
+
+
+def _inside(polygon: Float[ndarray, "k 2"], xy: Float[ndarray, "n 2"]) -> Bool[ndarray, "n"]:
+    shape = shapely.make_valid(shapely.Polygon(polygon))
+    shapely.prepare(shape)
+    return np.asarray(shapely.contains_xy(shape, xy[:, 0], xy[:, 1]))
+
+
+def _project(index: Index) -> Points:
+    snapshot = index.store.snapshot("clips")
+    positions = snapshot.matching("stream_fingerprint IS NOT NULL")
+    if not len(positions):
+        raise IndexFault("expected clips with images to draw a map of, found none in this index")
+    positions = positions[:: -(-len(positions) // MAX_POINTS)]
+    mean, axes, explained = _axes(snapshot, positions)
+    xy = np.concatenate([(part - mean) @ axes for part in _embeddings(snapshot, positions)])
+    low, high = np.percentile(xy, [0.1, 99.9], axis=0)
+    scale = max(float((high - low).max()) / 2, 1e-9)
+    return Points(snapshot, positions, ((xy - (low + high) / 2) / scale).astype(np.float32), explained)
+
+
+def _axes(snapshot: Snapshot, positions: Int[ndarray, "n"]) -> tuple[ndarray, ndarray, float]:
+    """Mean, and the two directions of greatest variance, signs fixed so that the same index gives the same map."""
+    some = positions[:: -(-len(positions) // _SAMPLE)]
+    count, total, square = 0, 0.0, 0.0
+    for part in _embeddings(snapshot, some):
+        count, total, square = count + len(part), total + part.sum(0), square + part.T @ part
+    mean = total / count
+    values, vectors = np.linalg.eigh(square / count - np.outer(mean, mean))
+    axes = vectors[:, ::-1][:, :2]
+    if axes.shape[1] < 2:
+        axes = np.concatenate([axes, np.zeros((len(axes), 2 - axes.shape[1]))], 1)
+    axes = axes * np.sign(axes[np.argmax(np.abs(axes), axis=0), [0, 1]] + 1e-12)
+    return np.asarray(mean), axes, float(np.clip(values[::-1][:2].sum() / max(values.sum(), 1e-12), 0, 1))
+
+
+def _embeddings(snapshot: Snapshot, positions: Int[ndarray, "n"]) -> Any:
+    for start in range(0, len(positions), 16_384):
+        column = snapshot.take(positions[start : start + 16_384], ["embedding"])["embedding"].combine_chunks()
+        yield column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), -1).astype(np.float64)
