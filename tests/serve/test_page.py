@@ -179,6 +179,7 @@ def _train_and_save(visitor: Visitor) -> None:
     expect(page.locator("#where")).to_have_value(re.compile(r"tag\.night >= 0\.5 and .*night_walker.* >= 0\.5"))
     expect(page.locator("#grid")).to_have_attribute("aria-busy", "false")
     assert page.locator(".card[data-clip]").count() >= 1
+    expect(page.locator("#head-chips button")).to_have_attribute("aria-pressed", "true")
     page.locator("#where-clear").click()
 
 

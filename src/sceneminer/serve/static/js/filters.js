@@ -2,6 +2,7 @@
 
 import { byId, el, replace } from "./dom.js";
 import { plural, words } from "./format.js";
+import { startHeads } from "./heads.js";
 import { onResults } from "./results.js";
 import { rangeSlider } from "./slider.js";
 import { getState, onState, setState } from "./state.js";
@@ -102,6 +103,7 @@ export function startFilters(info) {
   replace(byId("agent-words"), agentWords(info.agent_words, () => getState().where, filter));
   replace(byId("filter-columns"), info.filter_columns.map(columnChip));
   byId("risk-rule").textContent = info.risk_rule;
+  startHeads(info, filter);
   startText();
   byId("filters-open").addEventListener("click", () => openFilters(true));
   byId("filters-close").addEventListener("click", () => openFilters(false));

@@ -2,6 +2,7 @@
 
 import { postJson } from "./api.js";
 import { byId, el, icon, replace } from "./dom.js";
+import { addHeads } from "./heads.js";
 import { milliseconds, number, plural, words } from "./format.js";
 import { getResults, load, onResults, trainBody } from "./results.js";
 import { say, sayError } from "./say.js";
@@ -37,6 +38,7 @@ async function save(event) {
   try {
     const { saved } = await postJson("/api/train", { ...trainBody(getState()), top: 1, save_as: name });
     const column = saved.columns[0];
+    addHeads(saved.columns);
     const use = () => setState({ ...PLAIN, where: withCondition(getState().where, `${column} >= 0.5`) });
     byId("head-name").value = "";
     replace(byId("saved"), `Saved as head ${saved.name}. `,
