@@ -50,7 +50,7 @@ class Encoders:
             pixels = decode_image(_read(source) if isinstance(source, Path) else source, name)
         except MediaError as error:
             raise QueryError(f"expected an image to be like, found {name}: {error.issue.reason}") from error
-        batch = torch.from_numpy(np.ascontiguousarray(fit_tower(pixels, self._tower))).permute(2, 0, 1)[None]
+        batch = torch.from_numpy(np.array(fit_tower(pixels, self._tower))).permute(2, 0, 1)[None]
         vector = self._tower.encode_images(batch).embeddings[0].float().numpy()
         return ImageExample(name, self._tower.space, vector.astype("<f4").tobytes())
 

@@ -33,6 +33,8 @@ def hit_json(hit: Hit) -> dict[str, Any]:
     """A Hit as the API gives it; its clip is the best one."""
     told = asdict(hit)
     told["clip_id"] = told.pop("best_clip_id")
+    # A clip's id ends in the milliseconds since its log began.
+    told["log_start_us"] = hit.start_us - 1000 * int(hit.clip_ids[0].rsplit("+", 1)[1])
     return plain(told)
 
 

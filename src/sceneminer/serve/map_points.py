@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from numpy import ndarray
 
 from sceneminer.index.errors import IndexFault, QueryError
+from sceneminer.index.head_files import read_entries
 from sceneminer.index.hits import Hit
 from sceneminer.index.search import Index, hits_of
 from sceneminer.index.snapshot import Snapshot
@@ -56,8 +57,9 @@ class IndexMap:
 
     def values(self, column: str) -> UInt8[ndarray, "n"]:
         """A column at each point, in 0 to 254 over [0, 1] (speed: over 25 m/s); 255 where null."""
-        if column not in COLUMNS:
-            raise QueryError(f"expected a column among {', '.join(COLUMNS)}; found {column!r}")
+        heads = [name for entry in read_entries(self.index.store).values() for name in entry.columns]
+        if column not in (*COLUMNS, *heads):
+            raise QueryError(f"expected a column among {', '.join((*COLUMNS, *heads))}; found {column!r}")
         points = self.points()
         names = ["risk_tracks", "risk_camera"] if column == "risk" else [column.replace("tag.", "tag_")]
         rows = points.snapshot.take(points.positions, names)
