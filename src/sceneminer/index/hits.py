@@ -31,6 +31,12 @@ SHOWN = (
     *(f"tag_{tag}" for tag in TAGS),
 )
 """Columns of clips that a Hit tells of."""
+KEYS = ("clip_id", "log_id", "start_us", "end_us")
+"""Columns by which clips are merged."""
+AT = "_at"
+"""Where a row is, in the numbers that ``Details`` takes."""
+Details = Callable[[list[int]], pa.Table]
+"""``SHOWN`` of the rows at these places, in this order."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,13 @@ class Hit:
 
 
 def intervals(
-    fetch: Callable[[int], pa.Table], *, stride_us: int, score: str, top: int, all_are_hits: bool = False
+    fetch: Callable[[int], pa.Table],
+    details: Details,
+    *,
+    stride_us: int,
+    score: str,
+    top: int,
+    all_are_hits: bool = False,
 ) -> tuple[Hit, ...]:
     """Clips in order of score, merged with their neighbours, until one more would open interval ``top`` + 1.
 
@@ -66,11 +78,14 @@ def intervals(
     """
     limit = CLIPS_AN_INTERVAL * top
     widening = None if all_are_hits else limit
+    # ``fetch`` gives KEYS, AT and the score with its parts; the rest is read of the best clip of each hit alone.
     while True:
         rows = fetch(limit)
         groups, complete = _merge(rows.to_pylist(), stride_us=stride_us, top=top, widening=widening)
         if complete or rows.num_rows < limit:
-            hits = [_hit(group, score) for group in groups]
+            best = [_best(group, score) for group in groups]
+            rows = details([row[AT] for row in best]).to_pylist() if best else []
+            hits = [_hit(*told, score) for told in zip(groups, best, rows, strict=True)]
             return tuple(sorted(hits, key=_rank))
         limit *= 2
 
@@ -116,9 +131,13 @@ def risk_source(row: Mapping[str, Any]) -> str | None:
     return next((source for source in ("tracks", "camera") if row[f"risk_{source}"] is not None), None)
 
 
-def _hit(group: list[dict[str, Any]], score: str) -> Hit:
-    group = [{name: _finite(value) for name, value in row.items()} for row in group]
-    best = max(group, key=lambda row: (row[score] is not None, row[score] or 0.0, row["clip_id"]))
+def _best(group: list[dict[str, Any]], score: str) -> dict[str, Any]:
+    values = [(row, _finite(row[score])) for row in group]
+    return max(values, key=lambda pair: (pair[1] is not None, pair[1] or 0.0, pair[0]["clip_id"]))[0]
+
+
+def _hit(group: list[dict[str, Any]], ranked: dict[str, Any], row: dict[str, Any], score: str) -> Hit:
+    best = {name: _finite(value) for name, value in {**row, **ranked}.items()}
     source = risk_source(best)
     return Hit(
         log_id=best["log_id"],

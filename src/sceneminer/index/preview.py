@@ -9,7 +9,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from sceneminer.index.examples import gather_examples
-from sceneminer.index.hits import SHOWN, Hit, intervals
+from sceneminer.index.hits import AT, KEYS, SHOWN, Hit, intervals
 from sceneminer.index.label_set import LabelSet
 from sceneminer.index.resolve import Resolved
 from sceneminer.index.schema import TOKEN_WIDTH
@@ -67,7 +67,10 @@ def preview_hits(index: Index, preview: Preview, resolved: Resolved, *, top: int
     order = positions[np.lexsort((ids[positions].astype(str), -relevance[positions]))]
 
     def fetch(limit: int) -> pa.Table:
-        rows = snapshot.take(order[:limit], list(SHOWN))
+        rows = snapshot.take(order[:limit], list(KEYS)).append_column(AT, pa.array(order[:limit]))
         return rows.append_column("relevance", pa.array(relevance[order[:limit]]))
 
-    return intervals(fetch, stride_us=stride_us(index), score="relevance", top=top)
+    def details(at: list[int]) -> pa.Table:
+        return snapshot.take(np.array(at, np.int64), list(SHOWN))
+
+    return intervals(fetch, details, stride_us=stride_us(index), score="relevance", top=top)

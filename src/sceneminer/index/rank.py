@@ -7,7 +7,7 @@ import pyarrow as pa
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from sceneminer.index.hits import LIKENESS, SHOWN
+from sceneminer.index.hits import AT, KEYS, LIKENESS, SHOWN
 from sceneminer.index.resolve import Resolved
 from sceneminer.index.scoring import Scorer, unit_rows
 from sceneminer.index.store import ANN_FROM_ROWS, Store
@@ -52,14 +52,29 @@ class Ranking:
     def _nearest(self, vector: Float[ndarray, "e"], limit: int) -> pa.Table:
         parts = [part for part in (self.target.resolved.sql, self.target.apart) if part]
         where = " AND ".join(f"({part})" for part in parts) or None
-        return self.store.nearest(vector, columns=[*SHOWN, "embedding"], where=where, limit=limit)
+        columns = [*KEYS] if self.scorer.is_cosine else [*KEYS, "embedding"]
+        rows = self.store.nearest(vector, columns=columns, where=where, limit=limit)
+        at = rows["_rowid"].cast(pa.int64())
+        return rows.drop_columns(["_rowid"]).append_column(AT, at)
+
+    def details(self, at: list[int]) -> pa.Table:
+        """What hits tell, of the rows at these places."""
+        snapshot = self.target.resolved.snapshot
+        if snapshot is not None:
+            return snapshot.take(np.array(at, np.int64), list(SHOWN))
+        snapshot = self.store.snapshot("clips")
+        return snapshot.take(snapshot.positions(np.array(at, np.int64)), list(SHOWN))
 
     def _told(self, rows: pa.Table, limit: int) -> pa.Table:
         """Rows with their score and its parts, best first."""
-        unit = unit_rows(_matrix(rows["embedding"]))
-        scores, parts = self.scorer.score(unit), self.scorer.parts(unit)
+        if self.scorer.is_cosine and "_distance" in rows.column_names:
+            scores = 1.0 - rows["_distance"].to_numpy().astype(np.float64)
+            parts = scores[:, None]
+        else:
+            unit = unit_rows(_matrix(rows["embedding"]))
+            scores, parts = self.scorer.score(unit), self.scorer.parts(unit)
         order = _order(scores, rows["clip_id"])[:limit]
-        out = rows.select(list(SHOWN)).take(pa.array(order))
+        out = rows.select([*KEYS, AT]).take(pa.array(order))
         out = out.append_column(self.score_name, pa.array(scores[order].astype(np.float64)))
         if not self.scorer.is_cosine:
             for k, name in enumerate(self.scorer.names):
@@ -72,7 +87,8 @@ class Ranking:
         snapshot = self.target.resolved.snapshot
         assert snapshot is not None
         best = at[np.lexsort((at, -scores))[:limit]]
-        return self._told(snapshot.take(best, [*SHOWN, "embedding"]), limit)
+        rows = snapshot.take(best, [*KEYS, "embedding"])
+        return self._told(rows.append_column(AT, pa.array(best)), limit)
 
     def all_scores(self) -> tuple[Int[ndarray, "k"], Float[ndarray, "k"]]:
         """Positions and scores of all clips that are known one by one and have an embedding, in order of position."""

@@ -9,7 +9,8 @@ from numpy import ndarray
 
 from sceneminer.index.agent_terms import Condition, Either
 from sceneminer.index.moments import Moments, iter_moments
-from sceneminer.index.store import Snapshot, Store
+from sceneminer.index.snapshot import Snapshot
+from sceneminer.index.store import Store
 from sceneminer.index.where_agents import All, Nobody, OfClip, OneOf, Plan, Somebody, parse_plan
 
 _KEYS = ["clip_id", "log_id", "start_us", "end_us"]

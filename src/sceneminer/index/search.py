@@ -1,6 +1,6 @@
 """Search: texts, an image, clips to be like and unlike, or nothing, under a filter; to time intervals with a score."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -8,18 +8,19 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy import ndarray
 
 from sceneminer.index.encoders import Encoders, TextEncoder
 from sceneminer.index.errors import IndexFault, QueryError
 from sceneminer.index.head_files import filter_names
-from sceneminer.index.hits import LIKENESS, SHOWN, Hit, intervals
+from sceneminer.index.hits import AT, KEYS, SHOWN, Hit, intervals
 from sceneminer.index.moments import Moments
 from sceneminer.index.query import ImageExample, Query, make_query
 from sceneminer.index.rank import Ranking, Target
 from sceneminer.index.resolve import Resolved, moments_of, resolve
 from sceneminer.index.scoring import UNLIKE_WEIGHT, Scorer, make_scorer, unit_rows
+from sceneminer.index.snapshot import Snapshot
 from sceneminer.index.store import Store
 from sceneminer.index.where import quote
 from sceneminer.index.where_text import parse_text
@@ -81,7 +82,7 @@ def run_query(index: Index, query: Query, *, top: int = 10, encode_text: TextEnc
         hits = _by_hardness(index, resolved, top=top, all_are_hits=True)
     else:
         ranking = rank_query(index, query, resolved, encode_text=encode_text)
-        hits = intervals(ranking.fetch, stride_us=stride_us(index), score=ranking.score_name, top=top)
+        hits = intervals(ranking.fetch, ranking.details, stride_us=stride_us(index), score=ranking.score_name, top=top)
     return _with_moments(index, hits, resolved)
 
 
@@ -176,17 +177,36 @@ def _examples(index: Index, ids: Sequence[str]) -> tuple[dict[str, Float[ndarray
 
 
 def _by_hardness(index: Index, resolved: Resolved, *, top: int, all_are_hits: bool = False) -> tuple[Hit, ...]:
-    if resolved.positions is not None and resolved.snapshot is not None:
-        rows = resolved.snapshot.take(resolved.positions, list(SHOWN))
-    else:
-        rows = index.store.read("clips", columns=list(SHOWN), where=resolved.sql)
-    if not all_are_hits:
-        rows = rows.filter(rows["hardness"].is_valid())
-    hardness = rows["hardness"].fill_null(-1.0).to_numpy()
-    order = np.lexsort((np.array(rows["clip_id"].to_pylist(), dtype=str), -hardness))
-    rows = rows.take(pa.array(order))
-    fetch: Callable[[int], pa.Table] = lambda limit: rows.slice(0, limit)  # noqa: E731
-    return intervals(fetch, stride_us=stride_us(index), score="hardness", top=top, all_are_hits=all_are_hits)
+    snapshot = resolved.snapshot or index.store.snapshot("clips")
+    positions = resolved.positions
+    if positions is None:
+        positions = np.arange(len(snapshot)) if resolved.sql in (None, "true") else snapshot.matching(resolved.sql)
+    return hits_of(index, snapshot, positions, top=top, nulls_too=all_are_hits)
+
+
+def hits_of(
+    index: Index, snapshot: Snapshot, positions: Int[ndarray, "k"], *, top: int, nulls_too: bool = False
+) -> tuple[Hit, ...]:
+    """The ``top`` intervals of highest hardness among some clips; with ``nulls_too`` all of them count as hits."""
+    rows = snapshot.take(positions, [*KEYS, "hardness"]).append_column(AT, pa.array(positions))
+    value = rows["hardness"].cast(pa.float64()).to_numpy(zero_copy_only=False)
+    if not nulls_too:
+        kept = np.flatnonzero(~np.isnan(value))
+        rows, value = rows.take(pa.array(kept)), value[kept]
+    value = np.nan_to_num(value, nan=-1.0)
+
+    def fetch(limit: int) -> pa.Table:
+        # Only what may be among the first is put in order: of a million clips that is what takes long.
+        at = np.arange(len(value))
+        if limit < len(value):
+            at = np.flatnonzero(value >= -np.partition(-value, limit - 1)[limit - 1])
+        ids = np.array(rows["clip_id"].take(pa.array(at)).to_pylist(), dtype=str)
+        return rows.take(pa.array(at[np.lexsort((ids, -value[at]))[:limit]]))
+
+    def details(at: list[int]) -> pa.Table:
+        return snapshot.take(np.array(at, np.int64), list(SHOWN))
+
+    return intervals(fetch, details, stride_us=stride_us(index), score="hardness", top=top, all_are_hits=nulls_too)
 
 
 def _with_moments(index: Index, hits: tuple[Hit, ...], resolved: Resolved) -> tuple[Hit, ...]:
@@ -210,6 +230,3 @@ def _told(hit: Hit, moments: Moments | None) -> Hit:
         "agents_end_us": int(inside.time_us[-1]),
     }
     return replace(hit, parts={**hit.parts, **told})
-
-
-__all__ = ["LIKENESS", "Hit", "Index", "hardest", "open_index", "run_query", "search"]

@@ -21,7 +21,7 @@ from sceneminer.index.resolve import resolve
 from sceneminer.index.scoring import unit_rows
 from sceneminer.index.search import Index, rank_query
 from sceneminer.index.selection import Selected, Selection
-from sceneminer.index.store import Snapshot
+from sceneminer.index.snapshot import Snapshot
 
 MAX_N = 100_000
 POOL = 50_000

@@ -7,28 +7,43 @@ import fcntl
 import json
 import re
 import shutil
+import uuid
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import lance
 import lancedb
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Float, Int
-from lancedb.index import IvfSq
+from jaxtyping import Float
+from lancedb.index import BTree, IvfSq
 from numpy import ndarray
 
 from sceneminer.index.errors import IndexFault, WriterBusyError
 from sceneminer.index.schema import FORMAT_VERSION, TABLES, UNIT_TABLES, schema_of
+from sceneminer.index.snapshot import Snapshot
 
 ANN_FROM_ROWS = 50_000
 """Below this many clips every search is exact."""
 EXACT_BELOW_SHARE = 0.05
 """A filter that keeps less than this share of clips is answered by the exact scan: ANN loses recall there."""
 PROBES = 40
-"""Partitions of the vector index that a search looks into: all of them up to about 300,000 clips."""
+"""Partitions of the vector index that a search looks into, of about one for each 1000 clips."""
+REFINE = 4
+"""Of so many times the rows asked for, distances are measured anew on the vectors as stored."""
+SPARE = 32
+"""Rows more than asked for that are measured again where fp16 ranked them."""
+INDEXED: dict[str, tuple[str, ...]] = {
+    "clips": ("clip_id", "log_id", "risk_tracks", "risk_camera", "hardness", "ego_speed_mps", "stream_fingerprint"),
+    "tokens": ("clip_id",),
+    "frames": ("log_id",),
+    "agents": ("log_id",),
+    "thumbs": ("clip_id",),
+}
+"""Columns with an ordered index, once there is a vector index."""
 SMALL_FRAGMENTS = 24
 """Commits of a table after which its small files are merged."""
 _OF_ENGINE = re.compile(r",? /[^ ]+\.rs:\d+")
@@ -42,6 +57,7 @@ class Store:
         self._db = lancedb.connect(str(folder), read_consistency_interval=timedelta(0))
         self._open: dict[str, Any] = {}
         self._appends: dict[str, int] = {}
+        self._snapshots: dict[str, Snapshot] = {}
 
     @staticmethod
     def exists(folder: Path) -> bool:
@@ -140,10 +156,21 @@ class Store:
         with self._table(name) as table:
             return int(table.version)
 
-    def snapshot(self, name: str) -> "Snapshot":
-        """The table as it is now, whatever is written later."""
+    def snapshot(self, name: str) -> Snapshot:
+        """The table as it is now, whatever is written later; the same one as long as nothing is."""
         with self._table(name) as table:
-            return Snapshot(table.to_lance())
+            known = self._snapshots.get(name)
+            if known is None or known.version != int(table.version):
+                known = self._snapshots[name] = Snapshot(
+                    table.to_lance(), remember=_remember, guard=lambda: self._table(name)
+                )
+            return known
+
+    def keep_in_memory(self) -> None:
+        """Hold ``clips`` in memory as it is now, so that what follows is quick: about 2 bytes a vector's number and
+        300 bytes a clip. Once something is written the table is read from disk again until this is called again.
+        """
+        self.snapshot("clips").keep(vector="embedding")
 
     def append(self, name: str, rows: pa.Table) -> None:
         """One transaction. Small files are merged as they pile up, a few at a time, in bounded memory."""
@@ -214,18 +241,51 @@ class Store:
     def nearest(
         self, vector: ndarray, *, columns: list[str], where: str | None, limit: int, exact: bool = False
     ) -> pa.Table:
-        """Rows by cosine distance of ``embedding``, nearest first, with ``_distance``; rows without are left out."""
-        has = "stream_fingerprint IS NOT NULL"
-        condition = has if where is None else f"({has}) AND ({where})"
-        with self._table("clips") as table:
-            query = table.search(vector, vector_column_name="embedding").distance_type("cosine")
-            query = query.where(condition, prefilter=True).limit(limit).select([*columns, "_distance"])
-            if not exact and self.has_ann() and not self._is_narrow(where):
-                rows = query.nprobes(PROBES).refine_factor(4).to_arrow()
+        """Rows by cosine distance of ``embedding``, nearest first, with ``_distance`` and ``_rowid``; none without.
+
+        With a vector index: no filter, or one that keeps a good share, goes through it and is filtered after; one
+        that keeps few is answered by measuring all that it keeps. Measured in ``docs/results/search.md``.
+        """
+        if not exact and self.has_ann():
+            share = 1.0 if where is None else self.snapshot("clips").share(where)
+            if share >= EXACT_BELOW_SHARE:
+                rows = self._by_ann(vector, columns, where, limit, over=1.0 if where is None else 2.0 / share)
                 if rows.num_rows == limit:
                     return rows
                 # Fewer than asked for: either there are no more, or the partitions looked into hold no more.
+            if where is not None and self.snapshot("clips").in_memory:
+                return self._by_memory(vector, columns, where, limit)
+        has = "stream_fingerprint IS NOT NULL"
+        condition = has if where is None else f"({has}) AND ({where})"
+        with self._table("clips") as table:
+            query = table.search(vector, vector_column_name="embedding").distance_type("cosine").with_row_id(True)
+            query = query.where(condition, prefilter=True).limit(limit).select([*columns, "_distance"])
             return query.bypass_vector_index().to_arrow()
+
+    def _by_ann(self, vector: ndarray, columns: list[str], where: str | None, limit: int, *, over: float) -> pa.Table:
+        with self._table("clips") as table:
+            query = table.search(vector, vector_column_name="embedding").distance_type("cosine").with_row_id(True)
+            query = query.limit(round(limit * over)).nprobes(PROBES).refine_factor(REFINE)
+            if where is not None:
+                query = query.where(where, prefilter=False)
+            rows = query.select([*columns, "_distance"]).to_arrow()
+            # Rows not covered by the vector index yet come with a null distance where they have no embedding.
+            return rows.filter(rows["_distance"].is_valid()).slice(0, limit)
+
+    def _by_memory(self, vector: ndarray, columns: list[str], where: str, limit: int) -> pa.Table:
+        """All that a filter keeps, measured in fp16; the best are measured again as they are stored."""
+        snapshot = self.snapshot("clips")
+        positions = snapshot.matching(f"(stream_fingerprint IS NOT NULL) AND ({where})")
+        cosine = snapshot.cosines(vector, positions)
+        best = positions[np.argsort(-cosine, kind="stable")[: limit + SPARE]]
+        column = snapshot.take(best, ["embedding"])["embedding"].combine_chunks()
+        stored = column.flatten().to_numpy(zero_copy_only=False).reshape(len(best), -1).astype(np.float64)
+        norms = np.linalg.norm(stored, axis=1) * np.linalg.norm(vector)
+        distance = 1.0 - stored @ np.asarray(vector, np.float64) / np.maximum(norms, 1e-12)
+        order = np.argsort(distance, kind="stable")[:limit]
+        rows = snapshot.take(best[order], columns)
+        rows = rows.append_column("_distance", pa.array(distance[order].astype(np.float32)))
+        return rows.append_column("_rowid", pa.array(snapshot.addresses(best[order])))
 
     def sample_embeddings(self, rows: int = 4096) -> Float[ndarray, "n e"]:
         """Embeddings of so many clips at equal distances in the table, of length 1; all where there are fewer."""
@@ -245,9 +305,6 @@ class Store:
         if self.has_ann():
             with self._table("clips") as table:
                 table.optimize(cleanup_older_than=timedelta(hours=1))
-
-    def _is_narrow(self, where: str | None) -> bool:
-        return where is not None and self.rows("clips", where) < EXACT_BELOW_SHARE * self.rows("clips")
 
     # upkeep
 
@@ -270,29 +327,22 @@ class Store:
                 table.optimize(cleanup_older_than=timedelta(hours=1))
             else:
                 table.create_index("embedding", config=IvfSq(distance_type="cosine"))
+        self._index_columns()
         return True
 
+    def _index_columns(self) -> None:
+        """Ordered indexes of what filters and look-ups ask for most, so that they need not read whole columns."""
+        for name, columns in INDEXED.items():
+            with self._table(name) as table:
+                there = {index.columns[0] for index in table.list_indices()}
+                for column in columns:
+                    if column not in there and table.count_rows():
+                        table.create_index(column, config=BTree())
 
-class Snapshot:
-    """One version of a table: rows by position stay where they are."""
 
-    def __init__(self, dataset: Any):
-        self._dataset = dataset
-        self._addresses: ndarray | None = None
-
-    def read(self, columns: list[str]) -> pa.Table:
-        """All rows, in order."""
-        return self._dataset.to_table(columns=columns)
-
-    def matching(self, where: str) -> Int[ndarray, "k"]:
-        """Positions of the rows that meet a condition, ascending."""
-        if self._addresses is None:
-            self._addresses = np.asarray(self._dataset.to_table(columns=[], with_row_id=True)["_rowid"])
-        met = np.asarray(self._dataset.to_table(columns=[], filter=where, with_row_id=True)["_rowid"])
-        return np.searchsorted(self._addresses, np.sort(met))
-
-    def take(self, positions: Int[ndarray, "k"], columns: list[str]) -> pa.Table:
-        return self._dataset.take(pa.array(positions), columns=columns)
+def _remember(table: pa.Table) -> Any:
+    """A small table as a dataset of the engine that lives in memory, for filters to be tried on."""
+    return lance.write_dataset(table, f"memory://{uuid.uuid4().hex}")
 
 
 def _has_versions(folder: Path, table: str) -> bool:

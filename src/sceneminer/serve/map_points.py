@@ -11,9 +11,9 @@ from jaxtyping import Bool, Float, Int, UInt8
 from numpy import ndarray
 
 from sceneminer.index.errors import IndexFault, QueryError
-from sceneminer.index.hits import SHOWN, Hit, intervals
-from sceneminer.index.search import Index, stride_us
-from sceneminer.index.store import Snapshot
+from sceneminer.index.hits import Hit
+from sceneminer.index.search import Index, hits_of
+from sceneminer.index.snapshot import Snapshot
 from sceneminer.labels.prompts import TAGS
 
 MAX_POINTS = 1_000_000
@@ -70,14 +70,7 @@ class IndexMap:
         """The hardest intervals inside a polygon, and how many clips it holds."""
         points = self.points()
         inside = points.positions[_inside(polygon, points.xy)]
-        rows = points.snapshot.take(inside, ["hardness", "clip_id"])
-        hardness = rows["hardness"].fill_null(-1.0).to_numpy()
-        order = inside[np.lexsort((np.array(rows["clip_id"].to_pylist(), dtype=str), -hardness))]
-
-        def fetch(limit: int) -> pa.Table:
-            return points.snapshot.take(order[:limit], list(SHOWN))
-
-        return intervals(fetch, stride_us=stride_us(self.index), score="hardness", top=top), len(inside)
+        return hits_of(self.index, points.snapshot, inside, top=top), len(inside)
 
 
 def _inside(polygon: Float[ndarray, "k 2"], xy: Float[ndarray, "n 2"]) -> Bool[ndarray, "n"]:

@@ -1,0 +1,123 @@
+"""One version of a table: rows by position stay where they are; it can be held in memory for a server's sake."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Float, Int
+from numpy import ndarray
+
+SAMPLE_ROWS = 8192
+"""By which the share of rows that a filter keeps is estimated."""
+_AT_ONCE = 16_384
+
+
+class Snapshot:
+    """A dataset of the engine at one version.
+
+    ``remember`` makes a small dataset of a table, in memory; ``guard`` turns what the engine raises into our errors.
+    """
+
+    def __init__(
+        self, dataset: Any, *, remember: Callable[[pa.Table], Any], guard: Callable[[], AbstractContextManager[Any]]
+    ):
+        self._dataset, self._remember, self._guard = dataset, remember, guard
+        self._addresses: ndarray | None = None
+        self._table: pa.Table | None = None
+        self._vectors: ndarray | None = None
+        self._sample: Any = None
+
+    @property
+    def version(self) -> int:
+        return int(self._dataset.version)
+
+    @property
+    def in_memory(self) -> bool:
+        return self._table is not None
+
+    def __len__(self) -> int:
+        return int(self._dataset.count_rows()) if self._table is None else self._table.num_rows
+
+    def keep(self, *, vector: str) -> None:
+        """Hold all columns in memory; the one of vectors in fp16, of length 1, zeros where null."""
+        names = [name for name in self._dataset.schema.names if name != vector]
+        with self._guard():
+            table = self._dataset.to_table(columns=names).combine_chunks()
+        width = self._dataset.schema.field(vector).type.list_size
+        vectors = np.zeros((table.num_rows, width), np.float16)
+        start = 0
+        for batch in self._dataset.to_batches(columns=[vector], batch_size=_AT_ONCE):
+            vectors[start : start + batch.num_rows] = _unit(batch.column(0), width)
+            start += batch.num_rows
+        self._vectors = vectors
+        self._all_addresses()
+        self._sample = self._remember(table.take(_spread(table.num_rows, SAMPLE_ROWS)))
+        self._table = table
+
+    def read(self, columns: list[str]) -> pa.Table:
+        """All rows, in order."""
+        if self._table is not None and set(columns) <= set(self._table.column_names):
+            return self._table.select(columns)
+        with self._guard():
+            return self._dataset.to_table(columns=columns)
+
+    def matching(self, where: str) -> Int[ndarray, "k"]:
+        """Positions of the rows that meet a condition, ascending."""
+        return self.positions(np.sort(self._row_ids(where)))
+
+    def positions(self, addresses: Int[ndarray, "k"]) -> Int[ndarray, "k"]:
+        """Of rows by the engine's own addresses."""
+        return np.searchsorted(self._all_addresses(), addresses)
+
+    def addresses(self, positions: Int[ndarray, "k"]) -> Int[ndarray, "k"]:
+        """The engine's own addresses of rows."""
+        return self._all_addresses()[positions]
+
+    def take(self, positions: Int[ndarray, "k"], columns: list[str]) -> pa.Table:
+        """Some rows, in this order."""
+        if self._table is not None and set(columns) <= set(self._table.column_names):
+            return self._table.select(columns).take(pa.array(positions))
+        with self._guard():
+            return self._dataset.take(pa.array(positions), columns=columns)
+
+    def share(self, where: str) -> float:
+        """About which share of rows meets a condition; exact unless held in memory."""
+        if self._sample is not None:
+            return self._sample.count_rows(where) / max(self._sample.count_rows(), 1)
+        with self._guard():
+            return self._dataset.count_rows(where) / max(self._dataset.count_rows(), 1)
+
+    def cosines(self, vector: Float[ndarray, "e"], positions: Int[ndarray, "k"]) -> Float[ndarray, "k"]:
+        """Cosine similarities of some rows to a vector, exact to about 0.001; only of a table held in memory."""
+        assert self._vectors is not None
+        unit = np.asarray(vector, np.float32) / max(float(np.linalg.norm(vector)), 1e-12)
+        parts = [
+            self._vectors[positions[start : start + _AT_ONCE]].astype(np.float32) @ unit
+            for start in range(0, len(positions), _AT_ONCE)
+        ]
+        return np.concatenate([np.zeros(0, np.float32), *parts])
+
+    def _all_addresses(self) -> Int[ndarray, "n"]:
+        if self._addresses is None:
+            self._addresses = self._row_ids(None)
+        return self._addresses
+
+    def _row_ids(self, where: str | None) -> Int[ndarray, "k"]:
+        """The engine's addresses are fragment and row in one number, far below 2^63."""
+        with self._guard():
+            rows = self._dataset.to_table(columns=[], filter=where, with_row_id=True)["_rowid"]
+        return rows.to_numpy().astype(np.int64)
+
+
+def _spread(rows: int, wanted: int) -> pa.Array:
+    return pa.array(np.unique(np.linspace(0, max(rows - 1, 0), wanted).astype(np.int64))[: rows or None])
+
+
+def _unit(column: pa.Array, width: int) -> Float[ndarray, "n e"]:
+    out = np.zeros((len(column), width), np.float32)
+    values = column.drop_null().flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
+    norms = np.linalg.norm(values, axis=1, keepdims=True)
+    out[column.is_valid().to_numpy(zero_copy_only=False)] = values / np.maximum(norms, 1e-12)
+    return out
