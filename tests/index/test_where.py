@@ -4,11 +4,16 @@ from sceneminer.index.errors import QueryError
 from sceneminer.index.where import parse_where
 
 
+def _risk(sign, value):
+    tracks = f"(risk_tracks IS NOT NULL AND risk_tracks {sign} {value})"
+    return f"({tracks} OR (risk_tracks IS NULL AND risk_camera {sign} {value}))"
+
+
 @pytest.mark.parametrize(
     ("text", "sql"),
     [
-        ("risk > 0.6", "(coalesce(risk_tracks, risk_camera) > 0.6)"),
-        ("tag.rain > 0.5 and risk <= 1", "((tag_rain > 0.5) AND (coalesce(risk_tracks, risk_camera) <= 1))"),
+        ("risk > 0.6", _risk(">", "0.6")),
+        ("tag.rain > 0.5 and risk <= 1", f"((tag_rain > 0.5) AND {_risk('<=', 1)})"),
         ("not (tag.bus > .5 or label_tag.night)", "(NOT ((tag_bus > 0.5) OR label_tag_night))"),
         ("location = 'x''y'", "(location = 'x''y')"),
         ("log in ('a', 'b')", "((log_name = 'a') OR (log_name = 'b'))"),
@@ -20,7 +25,7 @@ from sceneminer.index.where import parse_where
         ("log not in ('a', 'b')", "(NOT ((log_name = 'a') OR (log_name = 'b')))"),
         (
             "risk not between 0 and 1",
-            "(NOT ((coalesce(risk_tracks, risk_camera) >= 0) AND (coalesce(risk_tracks, risk_camera) <= 1)))",
+            f"(NOT ({_risk('>=', 0)} AND {_risk('<=', 1)}))",
         ),
         ("location not like 'bos%'", "(NOT (location LIKE 'bos%'))"),
         ("location like 'bos%'", "(location LIKE 'bos%')"),

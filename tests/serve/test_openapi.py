@@ -1,4 +1,4 @@
-"""The API against its own OpenAPI document, by schemathesis: no input breaks it, no answer differs from what it says."""
+"""The API against its own OpenAPI document, by schemathesis: nothing breaks it, no answer differs from what it says."""
 
 import pytest
 import schemathesis

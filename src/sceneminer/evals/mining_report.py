@@ -173,7 +173,7 @@ def write_report(
     ``recipe`` is that of the runs, by default ``base()``; ``search`` is what is tried for each baseline.
     """
     recipe = recipe or base()
-    commit, machine = git_commit() or "unknown", _machine()
+    commit, here = git_commit() or "unknown", machine()
     # Features were made once, in the recipe's numeric mode of the tower.
     models = [SceneModel.from_pretrained(run, numeric_mode=recipe.tower_mode) for run in runs]
     keys = sorted({tower_key(model.tower) for model in models})
@@ -196,7 +196,7 @@ def write_report(
         command=command,
         commit=commit,
         date=datetime.now(UTC).date().isoformat(),
-        machine=machine,
+        machine=here,
         seeds=len(models),
         resamples=resamples,
         settings=trained.settings,
@@ -251,7 +251,8 @@ def _shown(setting: Setting) -> str:
     return ", ".join(f"{k} {'+'.join(v) if isinstance(v, tuple) else v}" for k, v in changed.items()) or "default"
 
 
-def _machine() -> str:
+def machine() -> str:
+    """The processor, as results name it."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     cores = f"{len(names)} cores of " if names else ""

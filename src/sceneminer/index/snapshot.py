@@ -27,6 +27,7 @@ class Snapshot:
         self._addresses: ndarray | None = None
         self._table: pa.Table | None = None
         self._vectors: ndarray | None = None
+        self._has: ndarray | None = None
         self._sample: Any = None
 
     @property
@@ -51,7 +52,7 @@ class Snapshot:
         for batch in self._dataset.to_batches(columns=[vector], batch_size=_AT_ONCE):
             vectors[start : start + batch.num_rows] = _unit(batch.column(0), width)
             start += batch.num_rows
-        self._vectors = vectors
+        self._vectors, self._has = vectors, vectors.any(axis=1)
         self._all_addresses()
         self._sample = self._remember(table.take(_spread(table.num_rows, SAMPLE_ROWS)))
         self._table = table
@@ -85,12 +86,17 @@ class Snapshot:
     def share(self, where: str) -> float:
         """About which share of rows meets a condition; exact unless held in memory."""
         if self._sample is not None:
-            return self._sample.count_rows(where) / max(self._sample.count_rows(), 1)
+            return self._sample.count_rows(where) / max(min(len(self), SAMPLE_ROWS), 1)
         with self._guard():
             return self._dataset.count_rows(where) / max(self._dataset.count_rows(), 1)
 
+    def with_vector(self, positions: Int[ndarray, "k"]) -> Int[ndarray, "k"]:
+        """Those of some rows that have one; only of a table held in memory."""
+        assert self._has is not None
+        return positions[self._has[positions]]
+
     def cosines(self, vector: Float[ndarray, "e"], positions: Int[ndarray, "k"]) -> Float[ndarray, "k"]:
-        """Cosine similarities of some rows to a vector, exact to about 0.001; only of a table held in memory."""
+        """Cosine similarities of some rows to a vector, exact to about 0.0001; only of a table held in memory."""
         assert self._vectors is not None
         unit = np.asarray(vector, np.float32) / max(float(np.linalg.norm(vector)), 1e-12)
         parts = [
@@ -112,7 +118,7 @@ class Snapshot:
 
 
 def _spread(rows: int, wanted: int) -> pa.Array:
-    return pa.array(np.unique(np.linspace(0, max(rows - 1, 0), wanted).astype(np.int64))[: rows or None])
+    return pa.array(np.linspace(0, max(rows - 1, 0), min(wanted, rows)).astype(np.int64))
 
 
 def _unit(column: pa.Array, width: int) -> Float[ndarray, "n e"]:

@@ -30,12 +30,10 @@ ANN_FROM_ROWS = 50_000
 """Below this many clips every search is exact."""
 EXACT_BELOW_SHARE = 0.05
 """A filter that keeps less than this share of clips is answered by the exact scan: ANN loses recall there."""
-PROBES = 40
-"""Partitions of the vector index that a search looks into, of about one for each 1000 clips."""
+ROWS_A_PARTITION, PROBES = 1000, 40
+"""Of the vector index, and how many of its partitions a search looks into."""
 REFINE = 4
 """Of so many times the rows asked for, distances are measured anew on the vectors as stored."""
-SPARE = 32
-"""Rows more than asked for that are measured again where fp16 ranked them."""
 INDEXED: dict[str, tuple[str, ...]] = {
     "clips": ("clip_id", "log_id", "risk_tracks", "risk_camera", "hardness", "ego_speed_mps", "stream_fingerprint"),
     "tokens": ("clip_id",),
@@ -58,6 +56,7 @@ class Store:
         self._open: dict[str, Any] = {}
         self._appends: dict[str, int] = {}
         self._snapshots: dict[str, Snapshot] = {}
+        self._manifest: tuple[int, dict[str, str]] | None = None
 
     @staticmethod
     def exists(folder: Path) -> bool:
@@ -116,7 +115,11 @@ class Store:
 
     def manifest(self) -> dict[str, Any]:
         with self._table("manifest") as table:
-            return {row["key"]: json.loads(row["value"]) for row in table.to_arrow().to_pylist()}
+            if self._manifest is None or self._manifest[0] != table.version:
+                rows = {row["key"]: row["value"] for row in table.to_arrow().to_pylist()}
+                self._manifest = table.version, rows
+            # Read anew each time: nobody's change of what is handed out reaches the next.
+            return {key: json.loads(value) for key, value in self._manifest[1].items()}
 
     def set_manifest(self, entries: dict[str, Any]) -> None:
         self.upsert("manifest", "key", _manifest_rows(entries))
@@ -268,24 +271,24 @@ class Store:
             query = query.limit(round(limit * over)).nprobes(PROBES).refine_factor(REFINE)
             if where is not None:
                 query = query.where(where, prefilter=False)
-            rows = query.select([*columns, "_distance"]).to_arrow()
+            snapshot = self.snapshot("clips")
+            rows = query.select(["_distance"] if snapshot.in_memory else [*columns, "_distance"]).to_arrow()
             # Rows not covered by the vector index yet come with a null distance where they have no embedding.
-            return rows.filter(rows["_distance"].is_valid()).slice(0, limit)
+            rows = rows.filter(rows["_distance"].is_valid()).slice(0, limit)
+            if not snapshot.in_memory:
+                return rows
+            found = snapshot.take(snapshot.positions(rows["_rowid"].cast(pa.int64()).to_numpy()), columns)
+            return found.append_column("_distance", rows["_distance"]).append_column("_rowid", rows["_rowid"])
 
     def _by_memory(self, vector: ndarray, columns: list[str], where: str, limit: int) -> pa.Table:
-        """All that a filter keeps, measured in fp16; the best are measured again as they are stored."""
+        """All that a filter keeps, measured one by one."""
         snapshot = self.snapshot("clips")
-        positions = snapshot.matching(f"(stream_fingerprint IS NOT NULL) AND ({where})")
+        positions = snapshot.with_vector(snapshot.matching(where))
         cosine = snapshot.cosines(vector, positions)
-        best = positions[np.argsort(-cosine, kind="stable")[: limit + SPARE]]
-        column = snapshot.take(best, ["embedding"])["embedding"].combine_chunks()
-        stored = column.flatten().to_numpy(zero_copy_only=False).reshape(len(best), -1).astype(np.float64)
-        norms = np.linalg.norm(stored, axis=1) * np.linalg.norm(vector)
-        distance = 1.0 - stored @ np.asarray(vector, np.float64) / np.maximum(norms, 1e-12)
-        order = np.argsort(distance, kind="stable")[:limit]
-        rows = snapshot.take(best[order], columns)
-        rows = rows.append_column("_distance", pa.array(distance[order].astype(np.float32)))
-        return rows.append_column("_rowid", pa.array(snapshot.addresses(best[order])))
+        order = np.argsort(-cosine, kind="stable")[:limit]
+        rows = snapshot.take(positions[order], columns)
+        rows = rows.append_column("_distance", pa.array(1.0 - cosine[order]))
+        return rows.append_column("_rowid", pa.array(snapshot.addresses(positions[order])))
 
     def sample_embeddings(self, rows: int = 4096) -> Float[ndarray, "n e"]:
         """Embeddings of so many clips at equal distances in the table, of length 1; all where there are fewer."""
@@ -326,7 +329,8 @@ class Store:
             if self.has_ann():
                 table.optimize(cleanup_older_than=timedelta(hours=1))
             else:
-                table.create_index("embedding", config=IvfSq(distance_type="cosine"))
+                partitions = max(1, table.count_rows() // ROWS_A_PARTITION)
+                table.create_index("embedding", config=IvfSq(distance_type="cosine", num_partitions=partitions))
         self._index_columns()
         return True
 

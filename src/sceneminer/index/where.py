@@ -42,6 +42,8 @@ _NUMBERS = (
 _CLOCK_FROM_US = 946_684_800_000_000
 """2000-01-01: times before it are counted from the beginning of a recording, or anonymised."""
 _HOURS = "(CAST(start_us % 86400000000 AS DOUBLE) / 3600000000.0)"
+_RISK_COLUMNS = ("risk_tracks", "risk_camera")
+_RISK = f"coalesce({', '.join(_RISK_COLUMNS)})"
 _COUNTS = ("start_us", "end_us", "images", "images_masked", "cameras", "risk_tracks_time_us", "risk_camera_time_us")
 """Whole numbers: compared as doubles (exact to 9e15), since the engine refuses 1.5 or 1e19 beside an integer."""
 _TEXTS = (
@@ -58,9 +60,14 @@ _TEXTS = (
     "risk_camera_measure",
 )
 _COLUMNS: dict[str, tuple[str, Kind]] = {
+<<<<<<< HEAD
     "risk": ("coalesce(risk_tracks, risk_camera)", "number"),
     # Lance has no CASE: a division by nothing is nothing.
     "hour_utc": (f"({_HOURS} / nullif(CAST(start_us >= {_CLOCK_FROM_US} AS DOUBLE), 0))", "number"),
+=======
+    "risk": (_RISK, "number"),
+    "hour_utc": (f"(CASE WHEN start_us >= {_CLOCK_FROM_US} THEN {_HOURS} END)", "number"),
+>>>>>>> issue4
     "log": ("log_name", "text"),
     **{name: (name, "number") for name in _NUMBERS},
     **{name: (f"CAST({name} AS DOUBLE)", "number") for name in _COUNTS},
@@ -219,6 +226,11 @@ def _compare(left: exp.Expr, sign: str, right: exp.Expr, at: _At) -> str:
         raise QueryError(f"expected the same type on both sides of {sign}, found {said(left)} and {said(right)}")
     if kind_a == "bool" and sign not in ("=", "!="):
         raise QueryError(f"expected = or != between true and false, found {sign}")
+    if a == _RISK and isinstance(right, exp.Literal):
+        # The same as coalesce, in a form that ordered indexes on both columns can answer.
+        tracks, camera = _RISK_COLUMNS
+        known = f"{tracks} IS NOT NULL AND {tracks} {sign} {b}"
+        return f"(({known}) OR ({tracks} IS NULL AND {camera} {sign} {b}))"
     return f"({a} {sign} {b})"
 
 

@@ -38,7 +38,7 @@ from sceneminer.serve.library import Library
 from sceneminer.serve.map_points import IndexMap
 from sceneminer.serve.media import WIDTHS, Media, NoPictureError, require_row
 from sceneminer.serve.scene import Forecaster, scene_json
-from sceneminer.serve.settings import WORKERS, Settings
+from sceneminer.serve.settings import MAX_MEMORY, WORKERS, Settings
 
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     code: {"model": bodies.Problem, "description": words}
@@ -70,31 +70,44 @@ class _State:
         self.library = Library(index, settings.work)
         # One model, one pass at a time: torch uses all cores for each.
         self.encoding = threading.Lock()
+        self._loading = threading.Lock()
+
+    def keep_in_memory(self) -> None:
+        """Hold the clips in memory as they are now, where they fit; searches from disk go on meanwhile."""
+        store = self.index.store
+        if store.snapshot("clips").in_memory or not self._loading.acquire(blocking=False):
+            return
+        try:
+            if store.rows("clips") * (2 * int(self.index.manifest["embed_dim"]) + 300) <= MAX_MEMORY:
+                store.keep_in_memory()
+        finally:
+            self._loading.release()
 
     def encode(self, texts: list[str]) -> Any:
         with self.encoding:
             return self.index.encoders.texts(texts)
 
 
-@asynccontextmanager
-async def _few_workers(_: FastAPI) -> AsyncIterator[None]:
-    """Requests are worked on a few at a time; torch and the engine use all cores for each."""
-    anyio.to_thread.current_default_thread_limiter().total_tokens = WORKERS
-    yield
-
-
 def make_app(index: Index, settings: Settings) -> FastAPI:
     """The API and the page, without the gate in front of it (``gate.Gate``)."""
+    state = _State(index, settings)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        # Requests are worked on a few at a time; torch and the engine use all cores for each.
+        anyio.to_thread.current_default_thread_limiter().total_tokens = WORKERS
+        threading.Thread(target=state.keep_in_memory, daemon=True).start()
+        yield
+
     app = FastAPI(
         title="sceneminer",
         version="1",
         description="Search, look, mark, select and export scenes of an index.",
         openapi_url="/api/openapi.json",
-        lifespan=_few_workers,
+        lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
     )
-    state = _State(index, settings)
     for router in (_search_routes(state), _clip_routes(state), _map_routes(state), _library_routes(state)):
         app.include_router(router)
     _add_handlers(app)
@@ -143,6 +156,8 @@ def _search_routes(state: _State) -> APIRouter:
         if body.save_as is not None:
             _require_writing(state)
             report = add_head(index, body.save_as, labels)
+            # The table has changed: what is held is of the version before.
+            threading.Thread(target=state.keep_in_memory, daemon=True).start()
             saved = {"name": report.name, "columns": list(report.columns)}
         held = next(iter(preview.held_out.values()), None)
         note = "on logs left out" if held and held.ap is not None else "too few logs are marked to measure it"

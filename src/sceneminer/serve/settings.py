@@ -12,6 +12,8 @@ MAX_WAITING = 512
 """Requests at once; one more is told to come again (503)."""
 WORKERS = 8
 """Requests that are worked on at the same time; the others wait their turn."""
+MAX_MEMORY = 8 << 30
+"""Of clips held in memory; a larger index is read from disk at each search."""
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
