@@ -60,14 +60,9 @@ _TEXTS = (
     "risk_camera_measure",
 )
 _COLUMNS: dict[str, tuple[str, Kind]] = {
-<<<<<<< HEAD
-    "risk": ("coalesce(risk_tracks, risk_camera)", "number"),
+    "risk": (_RISK, "number"),
     # Lance has no CASE: a division by nothing is nothing.
     "hour_utc": (f"({_HOURS} / nullif(CAST(start_us >= {_CLOCK_FROM_US} AS DOUBLE), 0))", "number"),
-=======
-    "risk": (_RISK, "number"),
-    "hour_utc": (f"(CASE WHEN start_us >= {_CLOCK_FROM_US} THEN {_HOURS} END)", "number"),
->>>>>>> issue4
     "log": ("log_name", "text"),
     **{name: (name, "number") for name in _NUMBERS},
     **{name: (f"CAST({name} AS DOUBLE)", "number") for name in _COUNTS},
