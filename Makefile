@@ -1,5 +1,5 @@
 PY := .venv/bin/python
-.PHONY: setup demo test check oracle clean
+.PHONY: setup demo test check docs oracle clean
 
 setup: .venv/.installed
 
@@ -19,8 +19,13 @@ check: setup
 	.venv/bin/ruff check src tests benchmarks
 	.venv/bin/pyright
 
+# References from the code, then the site in site/; nothing is fetched.
+docs: setup
+	$(PY) -m sceneminer.cli.reference docs/reference
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
+
 clean:
-	rm -rf .venv .venv-oracle out runs
+	rm -rf .venv .venv-oracle out runs site
 
 .venv-oracle/.installed: requirements-oracle.txt
 	python3 -m venv .venv-oracle

@@ -23,7 +23,7 @@ ALLOWED = {
     "serve": {"geometry", "data", "labels", "model", "index", "mine", "export"},
 }
 ALLOWED["evals"] = {*ALLOWED}
-ALLOWED["cli"] = {*ALLOWED}
+ALLOWED["cli"] = {*ALLOWED, "api"}
 ALLOWED["api"] = {*ALLOWED} - {"evals", "cli"}
 ALLOWED["__init__"] = set()
 ALLOWED["__main__"] = {"cli"}

@@ -177,6 +177,22 @@ def test_arithmetic_is_that_of_real_numbers_and_null_by_zero(tmp_path, where, cl
     assert {int(clip.rsplit("+")[1]) for hit in hits for clip in hit.clip_ids} == clips
 
 
+def test_the_hour_is_that_of_a_clock_and_null_where_there_was_none(tmp_path):
+    store = Store.create(tmp_path / "index", embed_dim=WIDTH)
+    rows = make_clips(1, 3).to_pylist()
+    for row, start_us in zip(rows, (5 * 3_600_000_000, 1_700_000_000_000_000, 1_700_006_400_000_000), strict=True):
+        row |= {"start_us": start_us, "end_us": start_us + 2_000_000}
+    store.append("clips", pa.Table.from_pylist(rows, schema=clips_schema(WIDTH)))
+
+    def found(where: str) -> set[str]:
+        return {clip for hit in search(open_index(tmp_path / "index"), where=where) for clip in hit.clip_ids}
+
+    unset, evening, midnight = (row["clip_id"] for row in rows)
+    assert found("hour_utc is null") == {unset}
+    assert found("hour_utc >= 22") == {evening}  # 22:13 UTC
+    assert found("hour_utc < 1") == {midnight}  # exactly 00:00 UTC
+
+
 def test_like_leaves_out_the_clip_itself(index):
     clip = "log004-0badf00d+0003000"
     own = index.store.read("clips", where=f"clip_id = '{clip}'").to_pylist()[0]

@@ -252,7 +252,7 @@ def table() -> str:
 
 
 def test_the_documentation_shows_every_measure_as_declared():
-    page = Path(__file__).parents[2] / "docs" / "conventions.md"
+    page = Path(__file__).parents[2] / "docs" / "reference" / "conventions.md"
     assert table() in page.read_text(), f"expected this table in {page.name}:\n{table()}"
 
 

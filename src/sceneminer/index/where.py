@@ -61,7 +61,8 @@ _TEXTS = (
 )
 _COLUMNS: dict[str, tuple[str, Kind]] = {
     "risk": (_RISK, "number"),
-    "hour_utc": (f"(CASE WHEN start_us >= {_CLOCK_FROM_US} THEN {_HOURS} END)", "number"),
+    # Lance has no CASE: a division by nothing is nothing.
+    "hour_utc": (f"({_HOURS} / nullif(CAST(start_us >= {_CLOCK_FROM_US} AS DOUBLE), 0))", "number"),
     "log": ("log_name", "text"),
     **{name: (name, "number") for name in _NUMBERS},
     **{name: (f"CAST({name} AS DOUBLE)", "number") for name in _COUNTS},

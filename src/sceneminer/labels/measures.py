@@ -3,7 +3,7 @@
 Sources: TTC Hayward 1972; DRAC Cooper & Ferguson 1976; THW Vogel 2003; TTCE and DCE Eggert 2014; PET Allen, Shin &
 Cooper 1978 (``encroachment``); required accelerations Jansson 2005 (``evasion``); RSS Shalev-Shwartz, Shammah &
 Shashua 2017 (``rss``); the catalogue of Westhofen et al., "Criticality Metrics for Automated Driving", 2023. All are in
-the plane, between rectangles. ``docs/conventions.md`` shows them as a table.
+the plane, between rectangles. ``docs/reference/conventions.md`` shows them as a table.
 """
 
 from collections.abc import Mapping

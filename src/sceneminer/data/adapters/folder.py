@@ -1,7 +1,7 @@
 """Plain folders of images: ``ROOT/*.jpg``, ``ROOT/camera/*.jpg`` or ``ROOT/log/camera/*.jpg``.
 
 Times come from ``timestamps.csv``, else from stamps in the file names, else from frame numbers and a given rate;
-calibration from ``rig.json`` and poses from ``poses.csv`` where they are there (docs/formats.md).
+calibration from ``rig.json`` and poses from ``poses.csv`` where they are there (docs/reference/formats.md).
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""The optional files beside plain images: ``timestamps.csv``, ``poses.csv`` and ``rig.json`` (docs/formats.md).
+"""Optional files beside plain images: ``timestamps.csv``, ``poses.csv`` and ``rig.json`` (docs/reference/formats.md).
 
 All are written by people, so all are read strictly: every refusal names the file, the row or key, what was expected
 and what was found.

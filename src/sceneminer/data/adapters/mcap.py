@@ -3,7 +3,7 @@
 Opening reads each file's summary and message indexes, all transforms and odometry, one camera info and one image a
 topic, and of the other images and points the first bytes, where their stamps stand; no image is decoded. Where even
 that would mean to decompress a lot, stamps are sampled (``mcap_clock``). Images and points are read one message at a
-time through the index (docs/formats.md).
+time through the index (docs/reference/formats.md).
 """
 
 from collections.abc import Mapping
