@@ -38,3 +38,6 @@ oracle: setup .venv-oracle/.installed
 	$(PY) -m sceneminer synth out/oracle --logs 2 --seed 7 --split val
 	$(PY) benchmarks/oracle_masks.py out/oracle out/oracle-masks
 	.venv-oracle/bin/python benchmarks/oracle_devkit.py out/oracle out/oracle-masks
+	rm -rf out/oracle-export
+	$(PY) benchmarks/oracle_export.py out/oracle-export out/oracle
+	.venv-oracle/bin/python benchmarks/oracle_export_devkit.py out/oracle-export

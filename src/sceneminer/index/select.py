@@ -27,6 +27,8 @@ MAX_N = 100_000
 POOL = 50_000
 """So many of the best clips, by hardness and score, are looked at for their diversity."""
 NEAR_DUPLICATE = 0.98
+NOT_THERE = -2
+"""The number of a text that no clip has."""
 _AT_ONCE = 16_384
 _SHOWN = (
     "clip_id",
@@ -96,7 +98,7 @@ def select(index: Index, query: Query | None, rule: Rule, *, encode_text: Callab
     if rule.near_duplicate is not None:
         worse = near_duplicates(lambda: clips.batches(at), value[at], at_least=rule.near_duplicate)
         duplicates, at = int(worse.sum()), at[~worse]
-    order = at[np.lexsort((clips.clip_id[at], -value[at]))]
+    order = at[_best_first(value[at], clips.clip_id.take(pa.array(at)))]
     pool = np.concatenate([order[:POOL], _for_quotas(clips, order[POOL:], quotas)])
     picked, unmet = _pick(clips, pool, value, rule, quotas)
     items = _items(clips, [int(pool[row]) for row in picked.rows], picked.gain, picked.distance)
@@ -120,11 +122,12 @@ class _Candidates:
             self.positions = self.snapshot.matching(resolved.sql or "true")
         keys = ["clip_id", "log_id", "start_us", "end_us", "hardness", *PLACES.values()]
         rows = self.snapshot.take(self.positions, list(dict.fromkeys(keys)))
-        self.clip_id, self.log_id = (np.array(rows[n].to_pylist(), dtype=str) for n in ("clip_id", "log_id"))
-        self.log = np.unique(self.log_id, return_inverse=True)[1]
+        # Texts stay in Arrow, as numbers where they repeat: there may be ten million of them.
+        self.clip_id: pa.StringArray = rows["clip_id"].combine_chunks()
+        self.log, self.log_id = _coded(rows["log_id"])
         self.start_us, self.end_us = (rows[name].to_numpy() for name in ("start_us", "end_us"))
         self.hardness = rows["hardness"].cast(pa.float64()).to_numpy(zero_copy_only=False)
-        self.places = {name: np.array(rows[column].to_pylist(), dtype=object) for name, column in PLACES.items()}
+        self.places = {name: _coded(rows[column]) for name, column in PLACES.items()}
         self.likeness: ndarray | None = None
         self.score = np.zeros(len(self.positions))
         if query is not None and query.has_score:
@@ -156,6 +159,18 @@ class _Candidates:
         return np.nan_to_num(values.to_numpy(zero_copy_only=False).astype(np.float64)) >= HAS_TAG
 
 
+def _coded(column: pa.ChunkedArray) -> tuple[Int[ndarray, "n"], list[str]]:
+    """Texts as numbers, -1 where null, and the text of each number."""
+    coded = column.combine_chunks().dictionary_encode()
+    return coded.indices.fill_null(-1).to_numpy().astype(np.int64), coded.dictionary.to_pylist()
+
+
+def _best_first(value: Float[ndarray, "n"], clip_id: pa.StringArray) -> Int[ndarray, "n"]:
+    """Order of highest value, then of clip id."""
+    keys = pa.table({"value": value, "clip_id": clip_id, "row": np.arange(len(value))})
+    return keys.sort_by([("value", "descending"), ("clip_id", "ascending")])["row"].to_numpy()
+
+
 def _require_sound(rule: Rule) -> None:
     if not 1 <= rule.n <= MAX_N:
         raise QueryError(f"expected to select between 1 and {MAX_N} clips, found {rule.n}")
@@ -171,8 +186,9 @@ def _overlapping(clips: _Candidates, intervals: Sequence[tuple[str, int, int]]) 
     by_log: dict[str, list[tuple[int, int]]] = {}
     for log, start, end in intervals:
         by_log.setdefault(log, []).append((start, end))
+    codes = {log: code for code, log in enumerate(clips.log_id)}
     for log, spans in by_log.items():
-        rows = np.flatnonzero(clips.log_id == log)
+        rows = np.flatnonzero(clips.log == codes[log]) if log in codes else []
         for start, end in spans:
             out[rows] |= (clips.start_us[rows] < end) & (clips.end_us[rows] > start)
     return out
@@ -182,10 +198,10 @@ def _members(clips: _Candidates, at: ndarray, quota: Quota) -> list[Bool[ndarray
     """One group, or one for each value where none is named."""
     if quota.group in FLAGS:
         return [clips.flag(quota.column, at)]
-    values = clips.places[quota.group][at]
+    codes, names = clips.places[quota.group]
     if quota.value is not None:
-        return [values == quota.value]
-    return [values == value for value in dict.fromkeys(values.tolist()) if value is not None]
+        return [codes[at] == (names.index(quota.value) if quota.value in names else NOT_THERE)]
+    return [codes[at] == code for code in np.unique(codes[at]).tolist() if code >= 0]
 
 
 def _for_quotas(clips: _Candidates, beyond: ndarray, quotas: Sequence[Quota]) -> Int[ndarray, "k"]:
