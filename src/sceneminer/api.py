@@ -14,14 +14,14 @@ from sceneminer.data.options import LogSet, OpenOptions
 from sceneminer.export.formats import ExportReport, export_selection
 from sceneminer.index.backfill import backfill
 from sceneminer.index.head_export import export_head
-from sceneminer.index.heads import add_head, adopt_head, drop_head, list_heads, upgrade_head
+from sceneminer.index.heads import HeadReport, add_head, adopt_head, drop_head, list_heads, upgrade_head
 from sceneminer.index.hits import Hit
 from sceneminer.index.label_set import mark, read_labels, read_values
 from sceneminer.index.manage import delete_logs, index_info, move_root, optimize
 from sceneminer.index.query import Query, make_query, read_query, write_query
 from sceneminer.index.replay import Replay, replay
 from sceneminer.index.search import Index, hardest, open_index, run_query, search
-from sceneminer.index.select import Rule, excluding, select
+from sceneminer.index.select import Report, Rule, excluding, select
 from sceneminer.index.selection import Selected, Selection, read_selection, write_selection
 from sceneminer.labels.risk import clip_risk, log_risk
 from sceneminer.labels.tags import label_tags
@@ -37,6 +37,7 @@ __all__ = [
     "EmbedderTower",
     "ExportReport",
     "Frame",
+    "HeadReport",
     "Hit",
     "Index",
     "Log",
@@ -46,6 +47,7 @@ __all__ = [
     "OpenOptions",
     "Query",
     "Replay",
+    "Report",
     "Rig",
     "Rule",
     "SceneModel",

@@ -1,4 +1,4 @@
-"""RefAV's truth for one prompt on a real Argoverse 2 log: which agents, at which timestamps (skipped where it is absent).
+"""RefAV's truth for one prompt on a real Argoverse 2 log: which agents, at which timestamps (where it is there).
 
 The distance that "to its right" reaches by default (10 m between boxes) was set while looking at this very log, and
 RefAV counts bicycles as vehicles; so this is agreement with a definition, not a measure of how it carries over.

@@ -17,12 +17,12 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "Search": ("search", "hardest", "run_query", "Hit", "Query", "make_query", "read_query", "write_query"),
     "Select": (
         *("select", "Rule", "Selection", "Selected", "excluding", "read_selection", "write_selection"),
-        *("replay", "Replay"),
+        *("replay", "Replay", "Report"),
     ),
     "Export": ("export_selection", "ExportReport"),
     "Heads": (
         *("add_head", "upgrade_head", "drop_head", "list_heads", "adopt_head", "backfill", "export_head"),
-        *("mark", "read_labels", "read_values"),
+        *("HeadReport", "mark", "read_labels", "read_values"),
     ),
 }
 """Every name of ``sceneminer.api``, in the order in which it is met."""
