@@ -52,7 +52,7 @@ class Snapshot:
         for batch in self._dataset.to_batches(columns=[vector], batch_size=_AT_ONCE):
             vectors[start : start + batch.num_rows] = _unit(batch.column(0), width)
             start += batch.num_rows
-        self._vectors, self._has = vectors, vectors.any(axis=1)
+        self._vectors, self._has = vectors, np.any(vectors != 0, axis=1).astype(bool)
         self._all_addresses()
         self._sample = self._remember(table.take(_spread(table.num_rows, SAMPLE_ROWS)))
         self._table = table
