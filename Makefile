@@ -12,7 +12,7 @@ demo: setup
 	$(PY) -m sceneminer demo
 
 test: setup
-	$(PY) -m pytest -n 2
+	$(PY) -m pytest -n 2 --dist loadgroup
 
 check: setup
 	.venv/bin/ruff format --check src tests benchmarks

@@ -60,7 +60,7 @@ def main() -> None:
     near, far = planted(found, args.rows)
     print(
         f"{args.rows:,} rows of {args.width}: {took:.0f} s, {peak:.2f} GB at most ({before:.2f} before; the rows as "
-        f"float32 are {args.rows * args.width * 4 / 1e9:.2f} GB); of planted near-duplicates at a cosine of about 0.995 "
+        f"float32 are {args.rows * args.width * 4 / 1e9:.2f} GB); of planted near-duplicates at a cosine of 0.995 "
         f"{near:.4f} were found, at about 0.985 {far:.4f}; {int(found.sum()):,} rows left out. Commit {git_commit()}, "
         f"{datetime.now(UTC).date()}, {machine()}."
     )

@@ -56,7 +56,7 @@ def test_images_are_the_files_and_boxes_and_poses_the_logs(exported, town_index)
     rows = read_rrd(report.path / "0000-scene-0001+0000000.rrd")
     log = open_indexed_log(town_index, item.log_id)
     for camera in log.cameras():
-        series = log.series[camera].between(item.start_us, item.end_us)
+        series = log.series[camera].between(item.start_us, item.end_us + 1)
         images = [row for row in rows[f"/world/ego/{camera}"] if "EncodedImage:blob" in row]
         assert [us_of(row) for row in images] == series.times_us.tolist()
         for row, name in zip(images, series.files, strict=True):
@@ -80,7 +80,7 @@ def test_images_are_the_files_and_boxes_and_poses_the_logs(exported, town_index)
             assert row["category"][k] == track.category
     clouds = [row["Points3D:positions"] for row in rows["/world/ego/LIDAR_TOP"] if "Points3D:positions" in row]
     points = log.store.read_points(log.series["LIDAR_TOP"], 0)
-    assert len(clouds) == len(log.series["LIDAR_TOP"].between(item.start_us, item.end_us))
+    assert len(clouds) == len(log.series["LIDAR_TOP"].between(item.start_us, item.end_us + 1))
     assert np.array(clouds[0]) == pytest.approx(points.xyz_m, abs=1e-5)
     assert "/world/map/lane" in rows
 

@@ -23,6 +23,10 @@ CAMERAS = tuple(name for name in CHANNELS if name.startswith("CAM_"))
 expect.set_options(timeout=PATIENCE_MS)
 
 
+# One town for all of these: they are not spread over processes.
+pytestmark = pytest.mark.xdist_group("town behind the page")
+
+
 @pytest.fixture(scope="module")
 def town_index(tmp_path_factory) -> Path:
     """The first three logs of the demo's town; two are at night, and in one of these somebody jaywalks."""

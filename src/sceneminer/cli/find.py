@@ -152,7 +152,9 @@ def export(
     index: IndexPath,
     to: Annotated[str, typer.Option(help="nuscenes, openlabel, parquet, csv, rerun, mcap or fiftyone.")],
     out: Annotated[Path, typer.Option(help="The new file or folder to write.")],
-    link: Annotated[bool, typer.Option(help="Hard-link recordings rather than copying them (nuscenes).")] = False,
+    link: Annotated[
+        bool, typer.Option("--link", help="Hard-link recordings rather than copying them (nuscenes).")
+    ] = False,
 ) -> None:
     """Write the clips of a Selection for another tool; licence and origin travel along.
 
