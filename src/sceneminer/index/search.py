@@ -97,7 +97,7 @@ def hardest(index: Index, *, where: str | None = None, top: int = 10) -> tuple[H
 
 def rank_query(index: Index, query: Query, resolved: Resolved, *, encode_text: TextEncoder | None = None) -> Ranking:
     """Clips in order of likeness to a Query's texts, image and examples, among those that a filter lets through."""
-    if index.store.rows("clips", "stream_fingerprint IS NOT NULL") == 0:
+    if not index.store.snapshot("clips").holds("stream_fingerprint IS NOT NULL"):
         raise IndexFault("expected clips with images, found none in this index; search it by filter (--where)")
     examples, apart = _examples(index, (*query.like, *query.unlike))
     return Ranking(index.store, _scorer(index, query, examples, encode_text), Target(resolved, apart))

@@ -252,7 +252,9 @@ class Store:
         if not exact and self.has_ann():
             share = 1.0 if where is None else self.snapshot("clips").share(where)
             if share >= EXACT_BELOW_SHARE:
-                rows = self._by_ann(vector, columns, where, limit, over=1.0 if where is None else 2.0 / share)
+                # What a filter takes away is asked for beforehand, with three standard deviations to spare.
+                over = 1.0 if where is None else (1.0 + 3.0 / limit**0.5) / share
+                rows = self._by_ann(vector, columns, where, limit, over=over)
                 if rows.num_rows == limit:
                     return rows
                 # Fewer than asked for: either there are no more, or the partitions looked into hold no more.
@@ -268,7 +270,9 @@ class Store:
     def _by_ann(self, vector: ndarray, columns: list[str], where: str | None, limit: int, *, over: float) -> pa.Table:
         with self._table("clips") as table:
             query = table.search(vector, vector_column_name="embedding").distance_type("cosine").with_row_id(True)
-            query = query.limit(round(limit * over)).nprobes(PROBES).refine_factor(REFINE)
+            # Of many more rows than are wanted, fewer need be measured anew for the best to be among them.
+            refine = REFINE if where is None else max(1, round(REFINE / over**0.5))
+            query = query.limit(round(limit * over)).nprobes(PROBES).refine_factor(refine)
             if where is not None:
                 query = query.where(where, prefilter=False)
             snapshot = self.snapshot("clips")
