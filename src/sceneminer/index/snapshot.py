@@ -11,6 +11,8 @@ from numpy import ndarray
 
 SAMPLE_ROWS = 8192
 """By which the share of rows that a filter keeps is estimated."""
+MAX_SHARES, MAX_REMEMBERED = 10_000, 4_000_000
+"""Filters whose share is remembered, and positions of rows that met some."""
 _AT_ONCE = 16_384
 
 
@@ -30,6 +32,8 @@ class Snapshot:
         self._has: ndarray | None = None
         self._sample: Any = None
         self._holds: dict[str, bool] = {}
+        self._shares: dict[str, float] = {}
+        self._met: dict[str, ndarray] = {}
 
     @property
     def version(self) -> int:
@@ -67,7 +71,14 @@ class Snapshot:
 
     def matching(self, where: str) -> Int[ndarray, "k"]:
         """Positions of the rows that meet a condition, ascending."""
-        return self.positions(np.sort(self._row_ids(where)))
+        if self._table is None:
+            return self.positions(np.sort(self._row_ids(where)))
+        # Who looks for one thing after another under one filter need not wait for the filter each time.
+        if where not in self._met:
+            self._met[where] = self.positions(np.sort(self._row_ids(where)))
+            while len(self._met) > 1 and sum(map(len, self._met.values())) > MAX_REMEMBERED:
+                self._met.pop(next(iter(self._met)))
+        return self._met[where]
 
     def positions(self, addresses: Int[ndarray, "k"]) -> Int[ndarray, "k"]:
         """Of rows by the engine's own addresses."""
@@ -95,7 +106,11 @@ class Snapshot:
     def share(self, where: str) -> float:
         """About which share of rows meets a condition; exact unless held in memory."""
         if self._sample is not None:
-            return self._sample.count_rows(where) / max(min(len(self), SAMPLE_ROWS), 1)
+            if where not in self._shares:
+                if len(self._shares) > MAX_SHARES:
+                    self._shares.clear()
+                self._shares[where] = self._sample.count_rows(where) / max(min(len(self), SAMPLE_ROWS), 1)
+            return self._shares[where]
         with self._guard():
             return self._dataset.count_rows(where) / max(self._dataset.count_rows(), 1)
 
