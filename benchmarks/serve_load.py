@@ -94,7 +94,10 @@ async def ask(address: str, requests: int) -> tuple[list[float], list[tuple[list
         async def one(k: int) -> tuple[float, int]:
             body = {"text": f"a street with {k} cars", "where": FILTERS[k % len(FILTERS)], "top": 20}
             begun = time.perf_counter()
-            answer = await client.post("/api/search", json=body)
+            try:
+                answer = await client.post("/api/search", json=body)
+            except httpx.HTTPError:
+                return 1000 * (time.perf_counter() - begun), 0
             good = answer.status_code == 200 and len(answer.json()["hits"]) == 20
             return 1000 * (time.perf_counter() - begun), answer.status_code if good else -answer.status_code
 

@@ -29,6 +29,8 @@ def serve(settings: Settings) -> None:
         access_log=False,
         server_header=False,
         proxy_headers=False,
+        # A browser's connection that was idle while others were answered is not closed under its next request.
+        timeout_keep_alive=120,
     )
     print(f"serving {settings.index} at {settings.url}", flush=True)
     print("the address holds a token: it is for you alone" if settings.token else "no token is asked for", flush=True)
