@@ -20,9 +20,10 @@ import pyarrow as pa
 
 from sceneminer.evals.mining_report import machine
 from sceneminer.index.hits import KEYS
+from sceneminer.index.nearest import PROBES, REFINE, nearest
 from sceneminer.index.schema import clips_schema
 from sceneminer.index.search import Index, open_index, search
-from sceneminer.index.store import PROBES, REFINE, ROWS_A_PARTITION, Store
+from sceneminer.index.store import ROWS_A_PARTITION, Store
 from sceneminer.index.where import parse_where
 from sceneminer.train.loop import git_commit
 
@@ -126,14 +127,14 @@ def measure(index: Index, queries: np.ndarray, vectors: np.ndarray, risk: np.nda
         for query in queries[:25]:
             similar = np.where(keep, vectors @ query, -9)
             best = set(ids[np.argpartition(-similar, 10)[:10]])
-            got = index.store.nearest(query, columns=["clip_id"], where=_sql(where), limit=10)
+            got = nearest(index.store, query, columns=["clip_id"], where=_sql(where), limit=10)
             found.append(len(best & set(got["clip_id"].to_pylist())) / 10)
         forms = {name: [where] * len(queries)}
         if name in ANOTHER:
             forms[f"{name}, another each time"] = [ANOTHER[name].format(k) for k in range(len(queries))]
         for form, wheres in forms.items():
             asked = [(query, _sql(one), one) for query, one in zip(queries, wheres, strict=True)]
-            alone = timed(lambda a: index.store.nearest(a[0], columns=list(KEYS), where=a[1], limit=40), asked[::2])
+            alone = timed(lambda a: nearest(index.store, a[0], columns=list(KEYS), where=a[1], limit=40), asked[::2])
             rows.append(Row(form, float(np.mean(found)), alone, timed(lambda a: ask(index, a[0], a[2]), asked[1::2])))
     return rows
 

@@ -13,6 +13,7 @@ from lancedb.index import IvfSq
 from sceneminer.index.errors import IndexFault, QueryError, WriterBusyError
 from sceneminer.index.hardness import index_version, mean_neighbour_distance, refresh_hardness
 from sceneminer.index.manage import delete_logs, hardness_words, index_info, move_root, optimize
+from sceneminer.index.nearest import nearest
 from sceneminer.index.quarantine import Quarantine, Quarantined
 from sceneminer.index.schema import LOGS_SCHEMA, clips_schema
 from sceneminer.index.search import Index, hardest, open_index, search
@@ -379,17 +380,17 @@ def test_the_vector_index_builds_itself_and_narrow_filters_stay_exact(tmp_path, 
     for _ in range(20):
         vector = rng.normal(size=WIDTH)
         truth = ids[np.argsort(-(matrix @ vector))[:10]]
-        found = store.nearest(vector.astype(np.float32), columns=["clip_id"], where=None, limit=10)
+        found = nearest(store, vector.astype(np.float32), columns=["clip_id"], where=None, limit=10)
         recall.append(len(set(truth) & set(found["clip_id"].to_pylist())) / 10)
         keep = np.flatnonzero(rain > 0.99)
         truth = ids[keep[np.argsort(-(matrix[keep] @ vector))[:10]]]
-        found = store.nearest(vector.astype(np.float32), columns=["clip_id"], where="tag_rain > 0.99", limit=10)
+        found = nearest(store, vector.astype(np.float32), columns=["clip_id"], where="tag_rain > 0.99", limit=10)
         exact.append(found["clip_id"].to_pylist() == truth.tolist())
     assert np.mean(recall) >= 0.95
     assert all(exact)
     # One of many partitions looked into holds fewer than asked for: the scan answers instead.
     monkeypatch.setattr("sceneminer.index.store.PROBES", 1)
-    with store._table("clips") as table:
+    with store.table("clips") as table:
         table.create_index("embedding", config=IvfSq(distance_type="cosine", num_partitions=16))
     one = np.ones(WIDTH, np.float32)
-    assert store.nearest(one, columns=["clip_id"], where=None, limit=10_000).num_rows == 10_000
+    assert nearest(store, one, columns=["clip_id"], where=None, limit=10_000).num_rows == 10_000

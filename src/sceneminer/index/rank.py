@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 
 from sceneminer.index.hits import AT, KEYS, LIKENESS, SHOWN
+from sceneminer.index.nearest import nearest
 from sceneminer.index.resolve import Resolved
 from sceneminer.index.scoring import Scorer, unit_rows
 from sceneminer.index.store import ANN_FROM_ROWS, Store
@@ -53,7 +54,7 @@ class Ranking:
         parts = [part for part in (self.target.resolved.sql, self.target.apart) if part]
         where = " AND ".join(f"({part})" for part in parts) or None
         columns = [*KEYS] if self.scorer.is_cosine else [*KEYS, "embedding"]
-        rows = self.store.nearest(vector, columns=columns, where=where, limit=limit)
+        rows = nearest(self.store, vector, columns=columns, where=where, limit=limit)
         at = rows["_rowid"].cast(pa.int64())
         return rows.drop_columns(["_rowid"]).append_column(AT, at)
 

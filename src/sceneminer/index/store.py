@@ -28,12 +28,8 @@ from sceneminer.index.snapshot import Snapshot
 
 ANN_FROM_ROWS = 50_000
 """Below this many clips every search is exact."""
-EXACT_BELOW_SHARE = 0.05
-"""A filter that keeps less than this share of clips is answered by the exact scan: ANN loses recall there."""
-ROWS_A_PARTITION, PROBES = 1000, 40
-"""Of the vector index, and how many of its partitions a search looks into."""
-REFINE = 4
-"""Of so many times the rows asked for, distances are measured anew on the vectors as stored."""
+ROWS_A_PARTITION = 1000
+"""Of the vector index."""
 INDEXED: dict[str, tuple[str, ...]] = {
     "clips": ("clip_id", "log_id", "risk_tracks", "risk_camera", "hardness", "ego_speed_mps", "stream_fingerprint"),
     "tokens": ("clip_id",),
@@ -96,7 +92,7 @@ class Store:
         return store
 
     @contextmanager
-    def _table(self, name: str) -> Iterator[Any]:
+    def table(self, name: str) -> Iterator[Any]:
         """A table to work on. What the engine cannot do with it becomes an IndexFault, in one line."""
         try:
             if name not in self._open:
@@ -114,7 +110,7 @@ class Store:
     # manifest
 
     def manifest(self) -> dict[str, Any]:
-        with self._table("manifest") as table:
+        with self.table("manifest") as table:
             if self._manifest is None or self._manifest[0] != table.version:
                 rows = {row["key"]: row["value"] for row in table.to_arrow().to_pylist()}
                 self._manifest = table.version, rows
@@ -127,13 +123,13 @@ class Store:
     # rows
 
     def rows(self, name: str, where: str | None = None) -> int:
-        with self._table(name) as table:
+        with self.table(name) as table:
             return table.count_rows(where)
 
     def read(
         self, name: str, *, columns: list[str] | None = None, where: str | None = None, limit: int | None = None
     ) -> pa.Table:
-        with self._table(name) as table:
+        with self.table(name) as table:
             return table.to_lance().to_table(columns=columns, filter=where, limit=limit)
 
     def read_distinct(self, name: str, column: str) -> set[Any]:
@@ -146,26 +142,26 @@ class Store:
     def iter_batches(
         self, name: str, *, columns: list[str], rows: int = 8192, where: str | None = None
     ) -> Iterator[pa.RecordBatch]:
-        with self._table(name) as table:
+        with self.table(name) as table:
             yield from table.to_lance().to_batches(columns=columns, batch_size=rows, filter=where)
 
     def take(self, name: str, positions: list[int], *, columns: list[str]) -> pa.Table:
         """Rows by their positions in the order of ``read``, while nobody writes."""
-        with self._table(name) as table:
+        with self.table(name) as table:
             return table.to_lance().take(positions, columns=columns)
 
     def version(self, name: str) -> int:
         """Of a table: another one after each change."""
-        with self._table(name) as table:
+        with self.table(name) as table:
             return int(table.version)
 
     def snapshot(self, name: str) -> Snapshot:
         """The table as it is now, whatever is written later; the same one as long as nothing is."""
-        with self._table(name) as table:
+        with self.table(name) as table:
             known = self._snapshots.get(name)
             if known is None or known.version != int(table.version):
                 known = self._snapshots[name] = Snapshot(
-                    table.to_lance(), remember=_remember, guard=lambda: self._table(name)
+                    table.to_lance(), remember=_remember, guard=lambda: self.table(name)
                 )
             return known
 
@@ -179,7 +175,7 @@ class Store:
         """One transaction. Small files are merged as they pile up, a few at a time, in bounded memory."""
         if rows.num_rows == 0:
             return
-        with self._table(name) as table:
+        with self.table(name) as table:
             table.add(rows)
         self._appends[name] = self._appends.get(name, 0) + 1
         if self._appends[name] % SMALL_FRAGMENTS == 0:
@@ -187,34 +183,34 @@ class Store:
 
     def delete(self, name: str, where: str) -> int:
         before = self.rows(name)
-        with self._table(name) as table:
+        with self.table(name) as table:
             table.delete(where)
         return before - self.rows(name)
 
     def merge_columns(self, name: str, key: str, rows: pa.Table) -> None:
         """Overwrite some columns of existing rows, in one transaction."""
-        with self._table(name) as table:
+        with self.table(name) as table:
             table.merge_insert(key).when_matched_update_all().execute(rows)
 
     def upsert(self, name: str, key: str, rows: pa.Table) -> None:
-        with self._table(name) as table:
+        with self.table(name) as table:
             table.merge_insert(key).when_matched_update_all().when_not_matched_insert_all().execute(rows)
 
     # columns
 
     def columns(self, name: str) -> dict[str, pa.DataType]:
-        with self._table(name) as table:
+        with self.table(name) as table:
             return {field.name: field.type for field in table.schema}
 
     def add_columns(self, name: str, columns: list[str]) -> None:
         """Columns of float32, null in every row; one transaction."""
         if columns:
-            with self._table(name) as table:
+            with self.table(name) as table:
                 table.add_columns([pa.field(column, pa.float32()) for column in columns])
 
     def drop_columns(self, name: str, columns: list[str]) -> None:
         if columns:
-            with self._table(name) as table:
+            with self.table(name) as table:
                 table.drop_columns(columns)
 
     # units
@@ -241,62 +237,9 @@ class Store:
 
     # vectors
 
-    def nearest(
-        self, vector: ndarray, *, columns: list[str], where: str | None, limit: int, exact: bool = False
-    ) -> pa.Table:
-        """Rows by cosine distance of ``embedding``, nearest first, with ``_distance`` and ``_rowid``; none without.
-
-        With a vector index: no filter, or one that keeps a good share, goes through it and is filtered after; one
-        that keeps few is answered by measuring all that it keeps. Measured in ``docs/results/search.md``.
-        """
-        if not exact and self.has_ann():
-            share = 1.0 if where is None else self.snapshot("clips").share(where)
-            if share >= EXACT_BELOW_SHARE:
-                # What a filter takes away is asked for beforehand, with three standard deviations to spare.
-                over = 1.0 if where is None else (1.0 + 3.0 / limit**0.5) / share
-                rows = self._by_ann(vector, columns, where, limit, over=over)
-                if rows.num_rows == limit:
-                    return rows
-                # Fewer than asked for: either there are no more, or the partitions looked into hold no more.
-            if where is not None and self.snapshot("clips").in_memory:
-                return self._by_memory(vector, columns, where, limit)
-        has = "stream_fingerprint IS NOT NULL"
-        condition = has if where is None else f"({has}) AND ({where})"
-        with self._table("clips") as table:
-            query = table.search(vector, vector_column_name="embedding").distance_type("cosine").with_row_id(True)
-            query = query.where(condition, prefilter=True).limit(limit).select([*columns, "_distance"])
-            return query.bypass_vector_index().to_arrow()
-
-    def _by_ann(self, vector: ndarray, columns: list[str], where: str | None, limit: int, *, over: float) -> pa.Table:
-        with self._table("clips") as table:
-            query = table.search(vector, vector_column_name="embedding").distance_type("cosine").with_row_id(True)
-            # Of many more rows than are wanted, fewer need be measured anew for the best to be among them.
-            refine = REFINE if where is None else max(1, round(REFINE / over**0.5))
-            query = query.limit(round(limit * over)).nprobes(PROBES).refine_factor(refine)
-            if where is not None:
-                query = query.where(where, prefilter=False)
-            snapshot = self.snapshot("clips")
-            rows = query.select(["_distance"] if snapshot.in_memory else [*columns, "_distance"]).to_arrow()
-            # Rows not covered by the vector index yet come with a null distance where they have no embedding.
-            rows = rows.filter(rows["_distance"].is_valid()).slice(0, limit)
-            if not snapshot.in_memory:
-                return rows
-            found = snapshot.take(snapshot.positions(rows["_rowid"].cast(pa.int64()).to_numpy()), columns)
-            return found.append_column("_distance", rows["_distance"]).append_column("_rowid", rows["_rowid"])
-
-    def _by_memory(self, vector: ndarray, columns: list[str], where: str, limit: int) -> pa.Table:
-        """All that a filter keeps, measured one by one."""
-        snapshot = self.snapshot("clips")
-        positions = snapshot.with_vector(snapshot.matching(where))
-        cosine = snapshot.cosines(vector, positions)
-        order = np.argsort(-cosine, kind="stable")[:limit]
-        rows = snapshot.take(positions[order], columns)
-        rows = rows.append_column("_distance", pa.array(1.0 - cosine[order]))
-        return rows.append_column("_rowid", pa.array(snapshot.addresses(positions[order])))
-
     def sample_embeddings(self, rows: int = 4096) -> Float[ndarray, "n e"]:
         """Embeddings of so many clips at equal distances in the table, of length 1; all where there are fewer."""
-        with self._table("clips") as table:
+        with self.table("clips") as table:
             dataset = table.to_lance()
             at = np.unique(np.linspace(0, max(dataset.count_rows() - 1, 0), rows).astype(np.int64))
             column = dataset.take(pa.array(at), columns=["embedding"])["embedding"].drop_null().combine_chunks()
@@ -304,20 +247,20 @@ class Store:
         return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
 
     def has_ann(self) -> bool:
-        with self._table("clips") as table:
+        with self.table("clips") as table:
             return any(index.columns == ["embedding"] for index in table.list_indices())
 
     def refresh_ann(self) -> None:
         """Let the vector index, if there is one, cover rows that have been written anew."""
         if self.has_ann():
-            with self._table("clips") as table:
+            with self.table("clips") as table:
                 table.optimize(cleanup_older_than=timedelta(hours=1))
 
     # upkeep
 
     def compact(self, name: str) -> None:
         """Merge small files and forget versions older than an hour (readers keep theirs until then)."""
-        with self._table(name) as table:
+        with self.table(name) as table:
             dataset = table.to_lance()
             dataset.optimize.compact_files(target_rows_per_fragment=262_144, num_threads=1, batch_size=1024)
             dataset.cleanup_old_versions(older_than=timedelta(hours=1))
@@ -329,7 +272,7 @@ class Store:
         self._open.clear()
         if self.rows("clips", "stream_fingerprint IS NOT NULL") < ann_from_rows:
             return False
-        with self._table("clips") as table:
+        with self.table("clips") as table:
             if self.has_ann():
                 table.optimize(cleanup_older_than=timedelta(hours=1))
             else:
@@ -341,7 +284,7 @@ class Store:
     def _index_columns(self) -> None:
         """Ordered indexes of what filters and look-ups ask for most, so that they need not read whole columns."""
         for name, columns in INDEXED.items():
-            with self._table(name) as table:
+            with self.table(name) as table:
                 there = {index.columns[0] for index in table.list_indices()}
                 for column in columns:
                     if column not in there and table.count_rows():

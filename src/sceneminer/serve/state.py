@@ -1,0 +1,67 @@
+"""What the routes of one server share, and what all of them answer when they cannot."""
+
+import threading
+from typing import Annotated, Any
+
+from fastapi import Path as InPath
+from starlette.exceptions import HTTPException
+
+from sceneminer.index.search import Index
+from sceneminer.serve import bodies
+from sceneminer.serve.library import Library
+from sceneminer.serve.map_points import IndexMap
+from sceneminer.serve.media import Media
+from sceneminer.serve.scene import Forecaster
+from sceneminer.serve.settings import MAX_MEMORY, Settings
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    code: {"model": bodies.Problem, "description": words}
+    for code, words in {
+        400: "What was asked is not understood or not allowed",
+        401: "No session",
+        404: "Nothing of that name",
+        409: "It is there already, or somebody else is writing",
+        413: "Too large",
+        415: "Not JSON",
+        422: "The body or a parameter is not as described",
+        503: "Too many at once",
+    }.items()
+}
+ClipPath = Annotated[str, InPath(min_length=1, max_length=300)]
+NamePath = Annotated[str, InPath(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.-]{0,79}$")]
+JPEG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/jpeg": {}}, "description": "The picture"}}
+BYTES: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"application/octet-stream": {}}, "description": "Little-endian"}
+}
+
+
+class State:
+    """What routes share."""
+
+    def __init__(self, index: Index, settings: Settings):
+        self.index, self.settings = index, settings
+        self.media, self.map, self.forecaster = Media(index), IndexMap(index), Forecaster()
+        self.library = Library(index, settings.work)
+        # One model, one pass at a time: torch uses all cores for each.
+        self.encoding = threading.Lock()
+        self._loading = threading.Lock()
+
+    def keep_in_memory(self) -> None:
+        """Hold the clips in memory as they are now, where they fit; searches from disk go on meanwhile."""
+        store = self.index.store
+        if store.snapshot("clips").in_memory or not self._loading.acquire(blocking=False):
+            return
+        try:
+            if store.rows("clips") * (2 * int(self.index.manifest["embed_dim"]) + 300) <= MAX_MEMORY:
+                store.keep_in_memory()
+        finally:
+            self._loading.release()
+
+    def encode(self, texts: list[str]) -> Any:
+        with self.encoding:
+            return self.index.encoders.texts(texts)
+
+
+def require_writing(state: State) -> None:
+    if not state.settings.can_write:
+        raise HTTPException(403, "expected a server that may write, found one started with --read-only")
