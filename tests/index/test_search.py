@@ -389,7 +389,7 @@ def test_the_vector_index_builds_itself_and_narrow_filters_stay_exact(tmp_path, 
     assert np.mean(recall) >= 0.95
     assert all(exact)
     # One of many partitions looked into holds fewer than asked for: the scan answers instead.
-    monkeypatch.setattr("sceneminer.index.store.PROBES", 1)
+    monkeypatch.setattr("sceneminer.index.nearest.PROBES", 1)
     with store.table("clips") as table:
         table.create_index("embedding", config=IvfSq(distance_type="cosine", num_partitions=16))
     one = np.ones(WIDTH, np.float32)
