@@ -98,6 +98,7 @@ def run_demo(
     console.print(f"\nreport: {report.resolve()} (open it in a browser)")
     console.print(f"a clip: sceneminer show {index_folder} {first} --out {out / 'clip.png'}")
     console.print(f'search: sceneminer search {index_folder} "rain" --where "risk > 0.2"')
+    console.print(f"the page: sceneminer serve {index_folder}")
 
 
 @contextmanager
