@@ -3,7 +3,7 @@
 A clip is left out where a better one is as similar as ``at_least``: what stays are the best of their surroundings.
 Rows are spread over cells around centroids, each row to its two nearest, and written to a scratch file cell by
 cell; then each cell is compared with itself, block by block. Two rows that share no cell are not compared: of pairs
-just above the threshold some are missed, of near-identical ones next to none (measured in ``docs/results/search.md``).
+just above the threshold some are missed, of near-identical ones next to none (``docs/results/near_duplicates.md``).
 """
 
 import tempfile
@@ -41,10 +41,12 @@ def near_duplicates(
     centers = _centers(batches, rows)
     first, second = _assign(batches, centers, rows)
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
-        file, members, bounds = _spill(batches, first, second, len(centers), centers.shape[1], Path(folder))
+        file = Path(folder) / "cells"
+        members, bounds = _spill(batches, first, second, len(centers), centers.shape[1], file)
+        del first, second
         for low, high in pairwise(bounds.tolist()):
-            _compare(file, members, low, high, better, out, at_least)
-        del file
+            cell = np.fromfile(file, np.float16, (high - low) * centers.shape[1], offset=2 * low * centers.shape[1])
+            _compare(cell.reshape(high - low, -1), members[low:high], better, out, at_least)
     return out
 
 
@@ -90,8 +92,8 @@ def _assign(batches: Batches, centers: Float[ndarray, "c e"], rows: int) -> tupl
 
 
 def _spill(
-    batches: Batches, first: ndarray, second: ndarray, cells: int, width: int, folder: Path
-) -> tuple[np.memmap, Int[ndarray, "m"], Int[ndarray, "bounds"]]:
+    batches: Batches, first: ndarray, second: ndarray, cells: int, width: int, path: Path
+) -> tuple[Int[ndarray, "m"], Int[ndarray, "bounds"]]:
     """All rows in the order of their cells, in a file; which rows they are, and where each cell begins."""
     rows = np.concatenate([np.flatnonzero(first >= 0), np.flatnonzero(second >= 0)])
     cell = np.concatenate([first[first >= 0], second[second >= 0]])
@@ -102,27 +104,28 @@ def _spill(
     at_first, at_second = (np.full(len(first), -1, np.int64) for _ in range(2))
     at_first[first >= 0] = place[: int((first >= 0).sum())]
     at_second[second >= 0] = place[int((first >= 0).sum()) :]
-    file = np.memmap(folder / "cells", np.float16, "w+", shape=(max(len(order), 1), width))
-    start = 0
+    shape, start, mode = (max(len(order), 1), width), 0, "w+"
     for batch in batches():
-        span = slice(start, start + len(batch))
+        # Mapped anew for each batch, so that pages written before do not count as this process's own.
+        file = np.memmap(path, np.float16, mode, shape=shape)
+        mode, span = "r+", slice(start, start + len(batch))
         for at in (at_first[span], at_second[span]):
             held = np.flatnonzero(at >= 0)
             sort = np.argsort(at[held])
             file[at[held][sort]] = batch[held[sort]].astype(np.float16)
         start += len(batch)
-    return file, members, bounds
+        del file
+    return members, bounds
 
 
-def _compare(
-    file: np.memmap, members: ndarray, low: int, high: int, better: ndarray, out: ndarray, at_least: float
-) -> None:
+def _compare(cell: ndarray, members: ndarray, better: ndarray, out: ndarray, at_least: float) -> None:
     """Mark in ``out`` the rows of one cell that have a better near-duplicate in it."""
-    for start in range(low, high, _BLOCK):
-        mine = members[start : min(start + _BLOCK, high)]
-        block = np.asarray(file[start : start + len(mine)], np.float32)
-        for other in range(low, high, _BLOCK):
-            theirs = members[other : min(other + _BLOCK, high)]
-            near = block @ np.asarray(file[other : other + len(theirs)], np.float32).T >= at_least
-            near &= better[theirs][None] < better[mine][:, None]
-            out[mine[near.any(1)]] = True
+    for start in range(0, len(cell), _BLOCK):
+        mine = members[start : start + _BLOCK]
+        block = cell[start : start + _BLOCK].astype(np.float32)
+        for other in range(0, len(cell), _BLOCK):
+            theirs = members[other : other + _BLOCK]
+            near = block @ cell[other : other + _BLOCK].astype(np.float32).T >= at_least
+            # Few pairs are near: whose is the better is asked of those alone.
+            a, b = np.nonzero(near)
+            out[mine[a[better[theirs[b]] < better[mine[a]]]]] = True
