@@ -225,26 +225,3 @@ def _nulls(column: str, rows: Rows) -> Bool[ndarray, "n"]:
     if column in rows.numbers:
         return np.isnan(rows.numbers[column])
     return rows.texts[column] == "" if column in rows.texts else ~rows.flags[column][1]
-
-
-def columns_of(condition: Condition) -> frozenset[str]:
-    """Every column that a condition reads of the agent itself."""
-    found: set[str] = set()
-
-    def walk(node) -> None:
-        match node:
-            case Column(name):
-                found.add(name)
-            case Among(column, _) | Flag(column) | IsNull(column):
-                found.add(column)
-            case Arithmetic(_, left, right) | Compare(_, left, right):
-                walk(left)
-                walk(right)
-            case Magnitude(part) | Never(part) | Lasting(part, _):
-                walk(part)
-            case Every(parts) | Either(parts):
-                for part in parts:
-                    walk(part)
-
-    walk(condition)
-    return frozenset(found)
