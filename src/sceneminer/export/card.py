@@ -7,7 +7,6 @@ from typing import Any
 from sceneminer.index.errors import QueryError
 from sceneminer.index.hits import EXPLANATION, risk_source
 from sceneminer.index.search import Index
-from sceneminer.index.where import quote
 from sceneminer.labels.prompts import TAGS
 
 _COLUMNS = (
@@ -103,21 +102,13 @@ def read_cards(index: Index, clip_ids: Iterable[str]) -> dict[str, ClipCard]:
     """Cards by clip id; QueryError names a clip that is not in the index."""
     wanted = list(dict.fromkeys(clip_ids))
     columns = [*_COLUMNS, *(f"{kind}_{tag}" for kind in ("tag", "label_tag") for tag in TAGS)]
-    rows = _by(index, "clips", "clip_id", wanted, columns)
+    rows = index.store.rows_by_id("clips", "clip_id", wanted, columns)
     missing = [clip_id for clip_id in wanted if clip_id not in rows]
     if missing:
         raise QueryError(f"expected the id of a clip in this index, found {missing[0]!r}")
     log_columns = ["log_id", "description", "start_us", "end_us"]
-    logs = _by(index, "logs", "log_id", {row["log_id"] for row in rows.values()}, log_columns)
+    logs = index.store.rows_by_id("logs", "log_id", {row["log_id"] for row in rows.values()}, log_columns)
     return {clip_id: _card(rows[clip_id], logs[rows[clip_id]["log_id"]]) for clip_id in wanted}
-
-
-def _by(index: Index, table: str, key: str, ids: Iterable[str], columns: list[str]) -> dict[str, dict[str, Any]]:
-    names = ", ".join(quote(name) for name in sorted(ids))
-    if not names:
-        return {}
-    rows = index.store.read(table, columns=columns, where=f"{key} IN ({names})").to_pylist()
-    return {row[key]: row for row in rows}
 
 
 def _card(row: dict[str, Any], log: dict[str, Any]) -> ClipCard:

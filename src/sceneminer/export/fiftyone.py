@@ -22,7 +22,7 @@ from sceneminer.export.fiftyone_fields import GROUP, dataset_document
 from sceneminer.export.formats import ExportReport, Say
 from sceneminer.export.images import EncodedImage, encoded_image
 from sceneminer.export.interval import Interval, boxes_over, iter_intervals, sensor_names
-from sceneminer.export.origin import clean, read_origin, rows_by_id
+from sceneminer.export.origin import clean, read_origin
 from sceneminer.export.sources import write_sources
 from sceneminer.export.whole import new_folder
 from sceneminer.export.words import SHOWN_FROM, label_tag_names, risk_words
@@ -154,7 +154,9 @@ def _shared_fields(index: Index, interval: Interval) -> dict[str, Any]:
     }
     if card is None:
         return told
-    row = rows_by_id(index, "clips", "clip_id", [card.clip_id], ["clip_id", "embedding", "ego_speed_mps"])[card.clip_id]
+    row = index.store.rows_by_id("clips", "clip_id", [card.clip_id], ["clip_id", "embedding", "ego_speed_mps"])[
+        card.clip_id
+    ]
     return told | {
         "why": clean(risk_words(card)),
         "risk": card.risk,

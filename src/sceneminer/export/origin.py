@@ -9,7 +9,6 @@ from sceneminer import __version__
 from sceneminer.index.hardness import index_version
 from sceneminer.index.search import Index
 from sceneminer.index.selection import Selected, Selection
-from sceneminer.index.where import quote
 
 BATCH = 2000
 """Rows of the index that are asked for by id at once."""
@@ -59,7 +58,7 @@ class Origin:
 
 def read_origin(index: Index, selection: Selection) -> Origin:
     names = {clean(item.log_id): clean(item.log_name) for item in selection.items}
-    known = rows_by_id(index, "logs", "log_id", list(names), _LOG_COLUMNS)
+    known = index.store.rows_by_id("logs", "log_id", list(names), _LOG_COLUMNS)
     logs = {
         log_id: LogOrigin(**known[log_id]) if log_id in known else LogOrigin(log_id, names[log_id]) for log_id in names
     }
@@ -72,16 +71,6 @@ def read_origin(index: Index, selection: Selection) -> Origin:
         rule=selection.rule,
         logs=logs,
     )
-
-
-def rows_by_id(index: Index, table: str, key: str, ids: list[str], columns: list[str]) -> dict[str, dict[str, Any]]:
-    """Rows of a table by an id; ids that are not there are left out."""
-    found: dict[str, dict[str, Any]] = {}
-    for start in range(0, len(ids), BATCH):
-        names = ", ".join(quote(name) for name in ids[start : start + BATCH])
-        rows = index.store.read(table, columns=columns, where=f"{key} IN ({names})").to_pylist()
-        found |= {row[key]: row for row in rows}
-    return found
 
 
 def items_in_batches(selection: Selection) -> Iterator[tuple[int, tuple[Selected, ...]]]:

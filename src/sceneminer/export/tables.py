@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from sceneminer import __version__
 from sceneminer.export.formats import ExportReport, Say
 from sceneminer.export.interval import FRAME_COLUMNS, read_frames
-from sceneminer.export.origin import Origin, clean, items_in_batches, read_origin, rows_by_id
+from sceneminer.export.origin import Origin, clean, items_in_batches, read_origin
 from sceneminer.export.whole import new_file
 from sceneminer.index.schema import FRAMES_SCHEMA
 from sceneminer.index.search import Index
@@ -119,7 +119,7 @@ def _rows(
     stamp = dict(zip(_STAMP, (origin.selection, origin.index_version, __version__), strict=True))
     for first, items in items_in_batches(selection):
         ids = [clean(item.clip_id) for item in items]
-        clips = rows_by_id(index, "clips", "clip_id", ids, ["clip_id", *layout.clip])
+        clips = index.store.rows_by_id("clips", "clip_id", ids, ["clip_id", *layout.clip])
         rows = []
         for k, item in enumerate(items):
             row = {name: clean(getattr(item, name)) for name, _ in _ITEM if name != "rank"} | stamp

@@ -160,8 +160,7 @@ def _examples(index: Index, ids: Sequence[str]) -> tuple[dict[str, Float[ndarray
     if not ids:
         return {}, None
     columns = ["clip_id", "log_id", "start_us", "end_us", "embedding"]
-    where = f"clip_id IN ({', '.join(map(quote, ids))})"
-    rows = {row["clip_id"]: row for row in index.store.read("clips", columns=columns, where=where).to_pylist()}
+    rows = index.store.rows_by_id("clips", "clip_id", ids, columns)
     unknown = [clip for clip in ids if clip not in rows]
     if unknown:
         raise QueryError(f"expected the id of a clip in this index, found {unknown[0]!r}")

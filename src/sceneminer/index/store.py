@@ -8,7 +8,7 @@ import json
 import re
 import shutil
 import uuid
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -25,6 +25,7 @@ from numpy import ndarray
 from sceneminer.index.errors import IndexFault, WriterBusyError
 from sceneminer.index.schema import FORMAT_VERSION, TABLES, UNIT_TABLES, schema_of
 from sceneminer.index.snapshot import Snapshot
+from sceneminer.index.where import quote
 
 ANN_FROM_ROWS = 50_000
 """Below this many clips every search is exact."""
@@ -38,6 +39,8 @@ INDEXED: dict[str, tuple[str, ...]] = {
     "thumbs": ("clip_id",),
 }
 """Columns with an ordered index, once there is a vector index."""
+IDS_AT_ONCE = 500
+"""In one condition."""
 SMALL_FRAGMENTS = 24
 """Commits of a table after which its small files are merged."""
 _OF_ENGINE = re.compile(r",? /[^ ]+\.rs:\d+")
@@ -149,6 +152,16 @@ class Store:
         """Rows by their positions in the order of ``read``, while nobody writes."""
         with self.table(name) as table:
             return table.to_lance().take(positions, columns=columns)
+
+    def rows_by_id(self, name: str, key: str, ids: Iterable[str], columns: list[str]) -> dict[str, dict[str, Any]]:
+        """Rows of a table by an id, asked for a few hundred at a time; ids that are not there are left out."""
+        wanted = list(dict.fromkeys(ids))
+        found: dict[str, dict[str, Any]] = {}
+        for start in range(0, len(wanted), IDS_AT_ONCE):
+            names = ", ".join(map(quote, wanted[start : start + IDS_AT_ONCE]))
+            rows = self.read(name, columns=columns, where=f"{key} IN ({names})").to_pylist()
+            found |= {row[key]: row for row in rows}
+        return found
 
     def version(self, name: str) -> int:
         """Of a table: another one after each change."""

@@ -49,12 +49,8 @@ def plain(value: Any) -> Any:
 
 def rows_of(index: Index, clip_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Rows of clips, all columns but vectors; UnknownClipError names one that is not there."""
-    found: dict[str, dict[str, Any]] = {}
     columns = [name for name in index.store.columns("clips") if name != "embedding"]
-    for start in range(0, len(clip_ids), 500):
-        some = clip_ids[start : start + 500]
-        where = f"clip_id IN ({', '.join(map(quote, some))})"
-        found |= {row["clip_id"]: row for row in index.store.read("clips", columns=columns, where=where).to_pylist()}
+    found = index.store.rows_by_id("clips", "clip_id", clip_ids, columns)
     missing = [clip for clip in clip_ids if clip not in found]
     if missing:
         raise UnknownClipError(f"expected the id of a clip in this index, found {missing[0]!r}")
