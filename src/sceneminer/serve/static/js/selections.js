@@ -1,6 +1,6 @@
 // Selections that were made, and their export with progress.
 
-import { getJson, postJson } from "./api.js";
+import { getJson, postJson, thumbUrl } from "./api.js";
 import { byId, el, replace } from "./dom.js";
 import { interval, number, plural } from "./format.js";
 import { onPanel, openClipFromPanel } from "./panels.js";
@@ -63,14 +63,24 @@ function exportForm(name) {
   return [form, said];
 }
 
+function item(chosen) {
+  const { clip_id: clipId, log_name: log, parts } = chosen;
+  const when = interval(chosen.start_us, chosen.end_us);
+  const [name, value] = parts?.hardness === undefined ? ["score", chosen.score] : ["hardness", parts.hardness];
+  const picture = el("img", { src: thumbUrl(clipId), alt: "", loading: "lazy", class: "thumb" });
+  picture.addEventListener("error", () => picture.classList.add("broken"));
+  return el("li", {},
+    el("button", { type: "button", class: "item-open", title: `${log}, ${when}: ${name} ${number(value)}`,
+      "aria-label": `Open ${log}, ${when}`, on: { click: () => openClipFromPanel(clipId) } },
+    el("span", { class: "picture" }, picture),
+    el("span", { class: "cut" }, log), el("span", { class: "num faint" }, `${name} ${number(value)}`)));
+}
+
+/** What was chosen, in its order, as pictures: how diverse it is, one sees. */
 function items(selection) {
-  const rows = selection.items.slice(0, ITEMS).map((item) => el("li", {},
-    el("button", { type: "button", class: "link cut", on: { click: () => openClipFromPanel(item.clip_id) } },
-      item.log_name),
-    el("span", { class: "num faint" }, interval(item.start_us, item.end_us)),
-    el("span", { class: "num" }, number(item.parts?.hardness ?? item.score))));
   const more = selection.items.length - ITEMS;
-  return el("ol", { class: "items" }, rows, more > 0 ? el("li", { class: "faint" }, `and ${more} more`) : null);
+  return [el("ol", { class: "items" }, selection.items.slice(0, ITEMS).map(item)),
+    more > 0 ? el("p", { class: "faint" }, `and ${more} more`) : null];
 }
 
 function entry({ name, items: n, made_from: from, error }) {
