@@ -13,6 +13,7 @@ from sceneminer.data.open import open_log, open_logs
 from sceneminer.data.options import LogSet, OpenOptions
 from sceneminer.export.formats import ExportReport, export_selection
 from sceneminer.index.backfill import backfill
+from sceneminer.index.facets import Facets, facets
 from sceneminer.index.head_export import export_head
 from sceneminer.index.heads import HeadReport, add_head, adopt_head, drop_head, list_heads, upgrade_head
 from sceneminer.index.hits import Hit
@@ -36,6 +37,7 @@ __all__ = [
     "Embedder",
     "EmbedderTower",
     "ExportReport",
+    "Facets",
     "Frame",
     "HeadReport",
     "Hit",
@@ -65,6 +67,7 @@ __all__ = [
     "excluding",
     "export_head",
     "export_selection",
+    "facets",
     "frame_at",
     "hardest",
     "index_info",

@@ -44,6 +44,16 @@ def test_a_search_is_that_of_the_python_api(client, town):
     assert hardest["query"] is None and hardest["hits"]
 
 
+def test_facets_count_what_a_filter_lets_through(client, town):
+    told = client.post("/api/facets", json={}).json()
+    assert (told["clips"], told["logs"]) == (town.store.rows("clips"), 2)
+    ahead = client.post("/api/facets", json={"where": "agent.category = 'car'"}).json()
+    assert 0 < ahead["clips"] < told["clips"] and ahead["logs"] == 1
+    assert sum(ahead["histograms"]["risk"]) == ahead["clips"] and ahead["most"]["risk"] == 1
+    refused = client.post("/api/facets", json={"where": "risk >"})
+    assert refused.status_code == 400 and set(refused.json()) == {"error"}
+
+
 def test_a_search_by_agents_says_who(client):
     told = client.post("/api/search", json={"where": "agent.category = 'pedestrian' and agent.distance_m < 60"}).json()
     assert told["hits"] and all("pedestrian" in hit["parts"]["agents"] for hit in told["hits"])

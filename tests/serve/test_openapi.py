@@ -27,6 +27,7 @@ OPERATIONS = (
     "GET /api/map",
     "GET /api/map/points",
     "GET /api/map/values",
+    "POST /api/facets",
     "POST /api/map/lasso",
     "POST /api/select",
     "POST /api/selections",

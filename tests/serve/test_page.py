@@ -119,6 +119,9 @@ def _find_jaywalkers_at_night(visitor: Visitor) -> None:
     page.locator("#tags [data-tag=night]").click()
     expect(page.locator("#where")).to_have_value("tag.night >= 0.5")
     expect(page.locator("#grid")).to_have_attribute("aria-busy", "false")
+    night = page.locator("#tags [data-tag=night] .count")
+    expect(page.locator("#filters-count")).to_have_text(re.compile(r"^Met by \d+ clips in 2 logs$"))
+    expect(page.locator("#filters-count")).to_contain_text(f" {night.inner_text()} clips")
     cards = page.locator(".card[data-clip]")
     assert cards.count() >= 1
     for at in range(cards.count()):

@@ -14,7 +14,10 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "Labels": ("clip_risk", "log_risk", "label_tags"),
     "Mine": ("mine", "MiningPlan", "MineReport", "Embedder", "EmbedderTower", "SceneModel"),
     "Keep": ("open_index", "Index", "index_info", "optimize", "delete_logs", "move_root"),
-    "Search": ("search", "hardest", "run_query", "Hit", "Query", "make_query", "read_query", "write_query"),
+    "Search": (
+        *("search", "hardest", "run_query", "Hit", "Query", "make_query", "read_query", "write_query"),
+        *("facets", "Facets"),
+    ),
     "Select": (
         *("select", "Rule", "Selection", "Selected", "excluding", "read_selection", "write_selection"),
         *("replay", "Replay", "Report"),

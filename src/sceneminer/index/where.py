@@ -42,8 +42,8 @@ _NUMBERS = (
 _CLOCK_FROM_US = 946_684_800_000_000
 """2000-01-01: times before it are counted from the beginning of a recording, or anonymised."""
 _HOURS = "(CAST(start_us % 86400000000 AS DOUBLE) / 3600000000.0)"
-_RISK_COLUMNS = ("risk_tracks", "risk_camera")
-_RISK = f"coalesce({', '.join(_RISK_COLUMNS)})"
+RISK_COLUMNS = ("risk_tracks", "risk_camera")
+_RISK = f"coalesce({', '.join(RISK_COLUMNS)})"
 _COUNTS = ("start_us", "end_us", "images", "images_masked", "cameras", "risk_tracks_time_us", "risk_camera_time_us")
 """Whole numbers: compared as doubles (exact to 9e15), since the engine refuses 1.5 or 1e19 beside an integer."""
 _TEXTS = (
@@ -223,7 +223,7 @@ def _compare(left: exp.Expr, sign: str, right: exp.Expr, at: _At) -> str:
         raise QueryError(f"expected = or != between true and false, found {sign}")
     if a == _RISK and isinstance(right, exp.Literal):
         # The same as coalesce, in a form that ordered indexes on both columns can answer.
-        tracks, camera = _RISK_COLUMNS
+        tracks, camera = RISK_COLUMNS
         known = f"{tracks} IS NOT NULL AND {tracks} {sign} {b}"
         return f"(({known}) OR ({tracks} IS NULL AND {camera} {sign} {b}))"
     return f"({a} {sign} {b})"

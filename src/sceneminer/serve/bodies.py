@@ -39,6 +39,12 @@ class SearchBody(Body):
     top: Top = 60
 
 
+class FacetsBody(Body):
+    """A filter to count under; none: the whole index."""
+
+    where: Where | None = None
+
+
 class TrainBody(Body):
     """Clips marked by thumbs."""
 

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import shapely
 from jaxtyping import Bool, Float, Int, UInt8
 from numpy import ndarray
 
 from sceneminer.index.errors import IndexFault, QueryError
+from sceneminer.index.facets import clip_columns, clip_values
 from sceneminer.index.head_files import read_entries
 from sceneminer.index.hits import Hit
 from sceneminer.index.search import Index, hits_of
@@ -61,10 +61,8 @@ class IndexMap:
         if column not in (*COLUMNS, *heads):
             raise QueryError(f"expected a column among {', '.join((*COLUMNS, *heads))}; found {column!r}")
         points = self.points()
-        names = ["risk_tracks", "risk_camera"] if column == "risk" else [column.replace("tag.", "tag_")]
-        rows = points.snapshot.take(points.positions, names)
-        parts = [rows[name].cast(pa.float64()).to_numpy(zero_copy_only=False) for name in names]
-        value = parts[0] if len(parts) == 1 else np.where(np.isnan(parts[0]), parts[1], parts[0])
+        rows = points.snapshot.take(points.positions, list(clip_columns(column)))
+        value = clip_values(rows, column)
         value = value / 25.0 if column == "ego_speed_mps" else value
         return np.where(np.isnan(value), 255, np.round(254 * np.clip(np.nan_to_num(value), 0, 1))).astype(np.uint8)
 

@@ -4,6 +4,7 @@ import base64
 import binascii
 import threading
 import time
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from fastapi import Path as InPath
 from fastapi import Query as InQuery
 
 from sceneminer.index.errors import QueryError
+from sceneminer.index.facets import SPREADS, facets
 from sceneminer.index.head_files import filter_names
 from sceneminer.index.heads import add_head
 from sceneminer.index.label_set import mark
@@ -47,6 +49,11 @@ def search_routes(state: State) -> APIRouter:
             hits = run_query(index, query, top=body.top, encode_text=state.encode)
         told = {"query": query.as_json() if query else None, "hits": [hit_json(hit) for hit in hits]}
         return told | {"took_ms": round(1000 * (time.perf_counter() - begun), 1)}
+
+    @router.post("/facets")
+    def count(body: bodies.FacetsBody) -> dict[str, Any]:
+        """How many clips and logs a filter lets through, how many with each tag, and how their values spread."""
+        return asdict(facets(index, body.where or None)) | {"most": SPREADS}
 
     @router.post("/train")
     def train(body: bodies.TrainBody) -> dict[str, Any]:

@@ -36,6 +36,12 @@ function met({ parts, start_us: startUs }) {
   return el("p", { class: "reason cut", title: parts.agents }, `filter met by ${who}, ${from} – ${to} s in`);
 }
 
+/** What stands where a reason is not named. */
+function noReason({ risk }) {
+  if (!isNumber(risk)) return "risk not known";
+  return risk < NOTHING_NEAR ? "nobody comes close" : "";
+}
+
 function picture(hit) {
   const image = el("img", { src: thumbUrl(hit.clip_id), alt: "", loading: "lazy", decoding: "async", class: "thumb" });
   image.addEventListener("error", () => image.classList.add("broken"));
@@ -76,7 +82,7 @@ export function makeCard(hit) {
         el("span", { class: "num faint" }, interval(hit.start_us, hit.end_us, hit.log_start_us))),
       bar("risk", parts.risk, "risk"),
       el("p", { class: "reason cut", title: why },
-        why || (parts.risk === null ? "risk not known" : "nobody comes close")),
+        why || noReason(parts)),
       met(hit), el("div", { class: "badges" }, tags),
       el("div", { class: "card-line end" }, membersButton(hit), buttons(hit))));
   refreshCard(card);

@@ -1,7 +1,8 @@
 // Filters: chips, sliders and choices that write into one text, which can be edited too.
 
 import { byId, el, replace } from "./dom.js";
-import { plural, words } from "./format.js";
+import { onFacets, startFacets } from "./facets.js";
+import { few, plural, words } from "./format.js";
 import { startHeads } from "./heads.js";
 import { onResults } from "./results.js";
 import { rangeSlider } from "./slider.js";
@@ -22,7 +23,8 @@ const filter = (where) => setState({ where, lasso: "", clip: "", t: null });
 
 function tagChip(tag) {
   const cycle = () => filter(withTag(getState().where, tag, NEXT[shown(getState().where).tags[tag] ?? 0]));
-  return el("button", { type: "button", class: "chip tag", data: { tag }, on: { click: cycle } }, words(tag));
+  return el("button", { type: "button", class: "chip tag", data: { tag }, on: { click: cycle } },
+    words(tag), el("span", { class: "count num" }));
 }
 
 function showChips(found) {
@@ -31,7 +33,7 @@ function showChips(found) {
     chip.dataset.way = way;
     chip.setAttribute("aria-pressed", way === 0 ? "false" : way === 1 ? "true" : "mixed");
     chip.setAttribute("aria-label", `${words(chip.dataset.tag)}: ${SAID[way]}`);
-    chip.title = `${SAID[way]}; click for ${SAID[NEXT[way]]}`;
+    chip.title = `${SAID[way]}; click for ${SAID[NEXT[way]]}. The number: clips under the filter that have it`;
   }
 }
 
@@ -74,7 +76,16 @@ function showState(state, sliders) {
   byId("where-clear").hidden = !state.where;
   const n = conditions(state.where).length;
   byId("filters-open").querySelector("span").textContent = n ? `Filters (${n})` : "Filters";
-  byId("filters-count").textContent = n ? plural(n, "condition") : "none";
+}
+
+/** How many clips the filter lets through, how many have each tag, and how their values spread; null: not known. */
+function showFacets(facets, sliders) {
+  byId("filters-count").textContent = facets
+    ? `${getState().where ? "Met by" : "All"} ${plural(facets.clips, "clip")} in ${plural(facets.logs, "log")}` : "";
+  for (const chip of byId("tags").querySelectorAll("button")) {
+    chip.querySelector(".count").textContent = facets ? few(facets.tags[chip.dataset.tag]) : "";
+  }
+  for (const { column, slider } of sliders) slider.spread(facets?.histograms[column] ?? []);
 }
 
 function showResults(results, sliders) {
@@ -109,5 +120,7 @@ export function startFilters(info) {
   byId("filters-close").addEventListener("click", () => openFilters(false));
   onState((state) => showState(state, sliders));
   onResults((results) => showResults(results, sliders));
+  onFacets((facets) => showFacets(facets, sliders));
+  startFacets();
   showState(getState(), sliders);
 }

@@ -18,6 +18,8 @@ export const words = (name) => String(name).replaceAll("_", " ");
 const measureName = (measure) => MEASURES[measure]?.[0] ?? words(measure);
 export const isNumber = (value) => typeof value === "number" && Number.isFinite(value);
 export const count = (n) => n.toLocaleString("en-US");
+/** 12,345 as 12K, where there is little room. */
+export const few = (n) => (n < 1000 ? String(n) : new Intl.NumberFormat("en-US", { notation: "compact" }).format(n));
 export const plural = (n, one, many = `${one}s`) => `${count(n)} ${n === 1 ? one : many}`;
 
 export function number(value, digits = 2) {

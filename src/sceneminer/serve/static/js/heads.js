@@ -1,7 +1,8 @@
 // Chips for the heads of this index: at least a half, at most a half, not asked for.
 
 import { byId, el, replace } from "./dom.js";
-import { words } from "./format.js";
+import { loadFacets, onFacets } from "./facets.js";
+import { few, words } from "./format.js";
 import { getState, onState } from "./state.js";
 import { shown, withRange } from "./where.js";
 
@@ -20,7 +21,8 @@ function wayOf(column) {
 function chip(column) {
   const name = words(column.replace(/^head_/, ""));
   return el("button", { type: "button", class: "chip tag", data: { column, name },
-    on: { click: () => put(withRange(getState().where, column, ...RANGES[wayOf(column)])) } }, name);
+    on: { click: () => put(withRange(getState().where, column, ...RANGES[wayOf(column)])) } },
+  name, el("span", { class: "count num" }));
 }
 
 function show() {
@@ -33,16 +35,29 @@ function show() {
   }
 }
 
-/** Columns of a head that is new. */
-export function addHeads(added) {
+function list(added) {
   columns = [...new Set([...columns, ...added])];
   replace(byId("head-chips"), columns.map(chip));
   show();
 }
 
+/** Columns of a head that is new. */
+export function addHeads(added) {
+  list(added);
+  loadFacets();
+}
+
+function showCounts(facets) {
+  for (const button of byId("head-chips").querySelectorAll("button")) {
+    const n = facets?.heads[button.dataset.column];
+    button.querySelector(".count").textContent = n === undefined ? "" : few(n);
+  }
+}
+
 /** `filter(where)` sets another filter. */
 export function startHeads(info, filter) {
   put = filter;
-  addHeads(info.heads.flatMap((head) => head.columns));
+  list(info.heads.flatMap((head) => head.columns));
   onState(show);
+  onFacets(showCounts);
 }

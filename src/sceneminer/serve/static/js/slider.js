@@ -1,4 +1,4 @@
-// A slider with two handles over a histogram of the hits that are shown.
+// A slider with two handles over two histograms: of all that the filter lets through, and of the hits that are shown.
 
 import { el, replace, svg } from "./dom.js";
 import { isNumber } from "./format.js";
@@ -15,7 +15,7 @@ function histogram(values, most) {
 
 /**
  * A labelled slider from 0 to `most`. `onRange(low, high)` is called when a handle is let go, with null for a side
- * that is open. Returns {node, show(low, high), histogram(values)}.
+ * that is open. Returns {node, show(low, high), histogram(values) of the hits, spread(counts) of all}.
  */
 export function rangeSlider({ label, unit, most, step, digits, onRange }) {
   const handle = (end) =>
@@ -27,16 +27,23 @@ export function rangeSlider({ label, unit, most, step, digits, onRange }) {
     "aria-hidden": "true" });
   const track = el("div", { class: "track" }, el("div", { class: "between" }), low, high);
   let bins = new Array(BINS).fill(0);
+  let all = [];
+
+  /** Each of the two over its own tallest bar: there are sixty hits, and perhaps a million clips. */
+  function row(counts, wide, kind) {
+    const [from, to] = [Number(low.value), Number(high.value)];
+    const tallest = Math.max(1, ...counts);
+    return counts.map((n, at) => {
+      const middle = ((at + 0.5) / counts.length) * most;
+      const tall = n ? Math.max(1.5, (n / tallest) * 20) : 0;
+      return svg("rect", { x: ((at + 0.5) * BINS) / counts.length - wide / 2, width: wide, y: 20 - tall, height: tall,
+        class: `${kind} ${middle >= from && middle <= to ? "in" : "out"}` });
+    });
+  }
 
   function draw() {
     const [from, to] = [Number(low.value), Number(high.value)];
-    const tallest = Math.max(1, ...bins);
-    replace(bars, bins.map((n, at) => {
-      const middle = ((at + 0.5) / BINS) * most;
-      const tall = n ? Math.max(1.5, (n / tallest) * 20) : 0;
-      return svg("rect", { x: at + 0.1, width: 0.8, y: 20 - tall, height: tall,
-        class: middle >= from && middle <= to ? "in" : "out" });
-    }));
+    replace(bars, row(all, 0.9, "all"), row(bins, 0.5, "hits"));
     track.style.setProperty("--from", from / most);
     track.style.setProperty("--to", to / most);
     const open = from <= 0 && to >= most;
@@ -58,7 +65,8 @@ export function rangeSlider({ label, unit, most, step, digits, onRange }) {
   low.addEventListener("change", letGo);
   high.addEventListener("change", letGo);
   draw();
-  const node = el("fieldset", { class: "slider" },
+  const title = "Pale: all clips that the filter lets through. Strong: the hits that are shown.";
+  const node = el("fieldset", { class: "slider", title },
     el("legend", {}, el("span", {}, label), said), bars, track);
   return {
     node,
@@ -69,6 +77,10 @@ export function rangeSlider({ label, unit, most, step, digits, onRange }) {
     },
     histogram(values) {
       bins = histogram(values, most);
+      draw();
+    },
+    spread(counts) {
+      all = counts;
       draw();
     },
   };
