@@ -335,6 +335,19 @@ def test_a_server_that_may_not_write_offers_no_writing(browser: Browser, mined: 
         expect(page.get_by_role("button", name="Choose", exact=True)).to_be_hidden()
 
 
+def test_clips_without_a_picture_say_so(browser: Browser, mined: Path, tmp_path: Path):
+    shutil.copytree(mined, tmp_path / "index")
+    open_index(tmp_path / "index").store.delete("thumbs", "true")
+    with (
+        a_server(tmp_path / "index", tmp_path / "exports") as address,
+        a_visitor(browser, address, expected="status of 404") as visitor,
+    ):
+        page = visitor.page
+        expect(page.locator(".card .picture").first).to_contain_text("no image")
+        page.locator(".card a.open").first.click()
+        expect(page.locator("#clip .strip [aria-current]")).to_contain_text("no image")
+
+
 def test_images_that_have_moved_are_said(browser: Browser, mined: Path, tmp_path: Path):
     shutil.copytree(mined, tmp_path / "index")
     away = mined.parent / "nuscenes"

@@ -1,6 +1,6 @@
 // The basket: what was picked by hand, and a selection made of it.
 
-import { postJson, thumbUrl } from "./api.js";
+import { postJson } from "./api.js";
 import { addToBasket, emptyBasket, getBasket, onBasket, removeFromBasket } from "./basket_items.js";
 import { byId, el, iconButton, replace } from "./dom.js";
 import { count, interval, plural } from "./format.js";
@@ -8,13 +8,14 @@ import { getResults, onResults } from "./results.js";
 import { say, sayError } from "./say.js";
 import { showSelection } from "./selections.js";
 import { openClipFromPanel } from "./panels.js";
+import { thumb } from "./thumb.js";
 
 const SHOWN = 200;
 let canWrite = false;
 
 function row(item) {
   return el("li", { class: "item" },
-    el("img", { src: thumbUrl(item.clip_id), alt: "", loading: "lazy" }),
+    el("span", { class: "picture" }, thumb(item.clip_id)),
     el("button", { type: "button", class: "link cut", on: { click: () => openClipFromPanel(item.clip_id) } },
       item.log_name),
     el("span", { class: "num faint" }, interval(item.start_us, item.end_us, item.log_start_us)),

@@ -51,6 +51,7 @@ export function makeCameras(clip, timeNow) {
   const node = el("div", { class: "cameras", data: { count: clip.cameras.length } });
   const cells = inOrder(clip.cameras).map((camera) => new Cell(clip.clip_id, camera, choose));
   node.append(...cells.map((cell) => cell.node));
+  if (!cells.length) node.append(el("p", { class: "faint" }, "This clip has no images; the scene from above is of its tracks."));
 
   function choose(cell) {
     const enlarge = !cell.node.classList.contains("large");

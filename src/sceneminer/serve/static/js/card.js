@@ -1,6 +1,5 @@
 // One hit: its picture, when and where, score, risk with its reason, tags, and what can be done with it.
 
-import { thumbUrl } from "./api.js";
 import { addToBasket, inBasket, removeFromBasket } from "./basket_items.js";
 import { el, iconButton } from "./dom.js";
 import { NOTHING_NEAR, interval, isNumber, measured, number, topTags, words } from "./format.js";
@@ -9,6 +8,7 @@ import { membersButton } from "./members.js";
 import { toggleMark } from "./marks.js";
 import { isPlaying, startPreview, stopPreview } from "./preview.js";
 import { getState, hashOf } from "./state.js";
+import { thumb } from "./thumb.js";
 
 /** Why a hit is risky, in words: pedestrian, time to collision 0.8 s. */
 export function reason(parts) {
@@ -43,15 +43,13 @@ function noReason({ risk }) {
 }
 
 function picture(hit) {
-  const image = el("img", { src: thumbUrl(hit.clip_id), alt: "", loading: "lazy", decoding: "async", class: "thumb" });
-  image.addEventListener("error", () => image.classList.add("broken"));
   const canvas = el("canvas", { class: "film", hidden: true, "aria-hidden": "true" });
   const toggle = () => (isPlaying(canvas) ? stopPreview() : startPreview(hit.clip_id, canvas, { now: true }));
   const play = iconButton("play", "Play this clip", toggle, { class: "icon-button film-play" });
   const score = isNumber(hit.score) ? el("span", { class: "score num", title: "score" }, number(hit.score)) : null;
   const address = () => hashOf({ ...getState(), clip: hit.clip_id, t: null });
   const link = el("a", { class: "open", href: address(), on: { click: () => link.setAttribute("href", address()) },
-    "aria-label": `Open ${hit.log_name}, ${interval(hit.start_us, hit.end_us, hit.log_start_us)}` }, image, canvas);
+    "aria-label": `Open ${hit.log_name}, ${interval(hit.start_us, hit.end_us, hit.log_start_us)}` }, thumb(hit.clip_id), canvas);
   const box = el("div", { class: "picture" }, link, score, play);
   box.addEventListener("pointerenter", (event) => event.pointerType === "mouse" && startPreview(hit.clip_id, canvas));
   box.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && stopPreview());

@@ -1,24 +1,24 @@
 // The clips of one hit, opened out below its card: each can be looked at and marked by itself.
 
-import { thumbUrl } from "./api.js";
 import { el, iconButton } from "./dom.js";
 import { toggleMark } from "./marks.js";
 import { refreshCard } from "./card_state.js";
 import { startPreview, stopPreview } from "./preview.js";
 import { getState, hashOf } from "./state.js";
+import { thumb } from "./thumb.js";
 
 function member(clipId, at, count) {
   const address = () => hashOf({ ...getState(), clip: clipId, t: null });
   const canvas = el("canvas", { class: "film", hidden: true, "aria-hidden": "true" });
   const link = el("a", { class: "member-open", href: address(), "aria-label": `Open clip ${at + 1} of ${count}`,
     on: { click: () => link.setAttribute("href", address()) } },
-  el("img", { src: thumbUrl(clipId), alt: "", loading: "lazy", class: "thumb" }), canvas);
+  thumb(clipId), canvas);
   link.addEventListener("pointerenter", (event) => event.pointerType === "mouse" && startPreview(clipId, canvas));
   link.addEventListener("pointerleave", () => stopPreview());
-  const thumb = (way) =>
+  const mark = (way) =>
     iconButton(way, `Thumbs ${way} for clip ${at + 1}`, () => toggleMark(clipId, way), { data: { act: way } });
   const item = el("li", { class: "member", data: { clip: clipId } }, el("div", { class: "picture" }, link),
-    el("div", { class: "acts" }, el("span", { class: "num faint" }, `${at + 1}`), thumb("up"), thumb("down")));
+    el("div", { class: "acts" }, el("span", { class: "num faint" }, `${at + 1}`), mark("up"), mark("down")));
   refreshCard(item);
   return item;
 }

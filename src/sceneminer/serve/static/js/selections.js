@@ -1,10 +1,11 @@
 // Selections that were made, and their export with progress.
 
-import { getJson, postJson, thumbUrl } from "./api.js";
+import { getJson, postJson } from "./api.js";
 import { byId, el, replace } from "./dom.js";
 import { interval, number, plural } from "./format.js";
 import { onPanel, openClipFromPanel } from "./panels.js";
 import { sayError } from "./say.js";
+import { thumb } from "./thumb.js";
 
 const POLL_MS = 400;
 const ITEMS = 50;
@@ -67,12 +68,10 @@ function item(chosen) {
   const { clip_id: clipId, log_name: log, parts } = chosen;
   const when = interval(chosen.start_us, chosen.end_us);
   const [name, value] = parts?.hardness === undefined ? ["score", chosen.score] : ["hardness", parts.hardness];
-  const picture = el("img", { src: thumbUrl(clipId), alt: "", loading: "lazy", class: "thumb" });
-  picture.addEventListener("error", () => picture.classList.add("broken"));
   return el("li", {},
     el("button", { type: "button", class: "item-open", title: `${log}, ${when}: ${name} ${number(value)}`,
       "aria-label": `Open ${log}, ${when}`, on: { click: () => openClipFromPanel(clipId) } },
-    el("span", { class: "picture" }, picture),
+    el("span", { class: "picture" }, thumb(clipId)),
     el("span", { class: "cut" }, log), el("span", { class: "num faint" }, `${name} ${number(value)}`)));
 }
 

@@ -1,9 +1,9 @@
 // The clips of the log around this one, as pictures in a row: to look along the log and to mark.
 
-import { thumbUrl } from "./api.js";
 import { el } from "./dom.js";
 import { clock } from "./format.js";
 import { markOf } from "./marks.js";
+import { thumb } from "./thumb.js";
 
 const SAID = { up: "liked", down: "disliked" };
 
@@ -12,7 +12,7 @@ function frame(clip, one, onOpen) {
   const isThis = one.clip_id === clip.clip_id;
   return el("li", {}, el("button", { type: "button", class: "frame", "aria-current": isThis ? "true" : null,
     data: { clip: one.clip_id, at }, on: { click: () => onOpen(one.clip_id) } },
-  el("img", { src: thumbUrl(one.clip_id), alt: "", loading: "lazy", decoding: "async" }),
+  thumb(one.clip_id),
   el("span", { class: "num" }, at)));
 }
 
