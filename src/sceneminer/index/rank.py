@@ -10,8 +10,9 @@ from numpy import ndarray
 from sceneminer.index.hits import AT, KEYS, LIKENESS, SHOWN
 from sceneminer.index.nearest import nearest
 from sceneminer.index.resolve import Resolved
-from sceneminer.index.scoring import Scorer, unit_rows
+from sceneminer.index.scoring import Scorer
 from sceneminer.index.store import ANN_FROM_ROWS, Store
+from sceneminer.index.vectors import matrix, unit_rows
 
 CANDIDATES = 2000
 """At least so many near each part of a query are scored as a whole, where there are too many clips to score all."""
@@ -72,7 +73,7 @@ class Ranking:
             scores = 1.0 - rows["_distance"].to_numpy().astype(np.float64)
             parts = scores[:, None]
         else:
-            unit = unit_rows(_matrix(rows["embedding"]))
+            unit = unit_rows(matrix(rows["embedding"]))
             scores, parts = self.scorer.score(unit), self.scorer.parts(unit)
         order = _order(scores, rows["clip_id"])[:limit]
         out = rows.select([*KEYS, AT]).take(pa.array(order))
@@ -103,14 +104,9 @@ class Ranking:
                 some = positions[start : start + _AT_ONCE]
                 column = snapshot.take(some, ["embedding"])["embedding"]
                 kept.append(some[column.is_valid().to_numpy()])
-                scores.append(self.scorer.score(unit_rows(_matrix(column.drop_null()))))
+                scores.append(self.scorer.score(unit_rows(matrix(column))))
             self._scored = np.concatenate(kept), np.concatenate(scores)
         return self._scored
-
-
-def _matrix(column: pa.ChunkedArray) -> Float[ndarray, "n e"]:
-    width = column.type.list_size
-    return column.combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
 
 
 def _distinct(rows: pa.Table) -> pa.Table:

@@ -19,9 +19,10 @@ from sceneminer.index.moments import Moments
 from sceneminer.index.query import ImageExample, Query, make_query
 from sceneminer.index.rank import Ranking, Target
 from sceneminer.index.resolve import Resolved, moments_of, resolve
-from sceneminer.index.scoring import UNLIKE_WEIGHT, Scorer, make_scorer, unit_rows
+from sceneminer.index.scoring import UNLIKE_WEIGHT, Scorer, make_scorer
 from sceneminer.index.snapshot import Snapshot
 from sceneminer.index.store import Store
+from sceneminer.index.vectors import unit_rows
 from sceneminer.index.where import quote
 from sceneminer.index.where_text import parse_text
 
@@ -132,7 +133,11 @@ def _scorer(index: Index, query: Query, examples: dict[str, ndarray], encode_tex
     for name, weight, ids in (("like", 1.0, query.like), ("unlike", -UNLIKE_WEIGHT, query.unlike)):
         if ids:
             others.append((name, weight, unit_rows(np.stack([examples[clip] for clip in ids])).mean(0)))
-    sample = _sample(index) if len(others) + (len(text.texts) if text else 0) > 1 else np.zeros((0, index_width(index)))
+    sample = (
+        index.store.sample_embeddings()
+        if len(others) + (len(text.texts) if text else 0) > 1
+        else np.zeros((0, index_width(index)))
+    )
     return make_scorer(text, vectors, others, sample.astype(np.float32))
 
 
@@ -149,10 +154,6 @@ def _image_vector(index: Index, image: ImageExample) -> Float[ndarray, "e"]:
             f"found {image.name} in {image.space} with {len(vector)}"
         )
     return vector
-
-
-def _sample(index: Index) -> Float[ndarray, "s e"]:
-    return index.store.sample_embeddings()
 
 
 def _examples(index: Index, ids: Sequence[str]) -> tuple[dict[str, Float[ndarray, "e"]], str | None]:
