@@ -5,8 +5,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
+from sceneminer.index.snapshot import Snapshot
 from sceneminer.labels.prompts import TAGS
 
 CLIPS_AN_INTERVAL = 4
@@ -37,6 +39,11 @@ AT = "_at"
 """Where a row is, in the numbers that ``Details`` takes."""
 Details = Callable[[list[int]], pa.Table]
 """``SHOWN`` of the rows at these places, in this order."""
+
+
+def shown(snapshot: Snapshot, at: list[int]) -> pa.Table:
+    """``SHOWN`` of the rows at these positions, in this order."""
+    return snapshot.take(np.array(at, np.int64), list(SHOWN))
 
 
 @dataclass(frozen=True)

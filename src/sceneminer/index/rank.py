@@ -7,7 +7,7 @@ import pyarrow as pa
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from sceneminer.index.hits import AT, KEYS, LIKENESS, SHOWN
+from sceneminer.index.hits import AT, KEYS, LIKENESS, shown
 from sceneminer.index.nearest import nearest
 from sceneminer.index.resolve import Resolved
 from sceneminer.index.scoring import Scorer
@@ -56,16 +56,12 @@ class Ranking:
         where = " AND ".join(f"({part})" for part in parts) or None
         columns = [*KEYS] if self.scorer.is_cosine else [*KEYS, "embedding"]
         rows = nearest(self.store, vector, columns=columns, where=where, limit=limit)
-        at = rows["_rowid"].cast(pa.int64())
-        return rows.drop_columns(["_rowid"]).append_column(AT, at)
+        at = self.store.snapshot("clips").positions(rows["_rowid"].cast(pa.int64()).to_numpy())
+        return rows.drop_columns(["_rowid"]).append_column(AT, pa.array(at))
 
     def details(self, at: list[int]) -> pa.Table:
-        """What hits tell, of the rows at these places."""
-        snapshot = self.target.resolved.snapshot
-        if snapshot is not None:
-            return snapshot.take(np.array(at, np.int64), list(SHOWN))
-        snapshot = self.store.snapshot("clips")
-        return snapshot.take(snapshot.positions(np.array(at, np.int64)), list(SHOWN))
+        """What hits tell, of the rows at these positions."""
+        return shown(self.target.resolved.snapshot or self.store.snapshot("clips"), at)
 
     def _told(self, rows: pa.Table, limit: int) -> pa.Table:
         """Rows with their score and its parts, best first."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from numpy import ndarray
 from sceneminer.index.encoders import Encoders, TextEncoder
 from sceneminer.index.errors import IndexFault, QueryError
 from sceneminer.index.head_files import filter_names
-from sceneminer.index.hits import AT, KEYS, SHOWN, Hit, intervals
+from sceneminer.index.hits import AT, KEYS, Hit, intervals, shown
 from sceneminer.index.moments import Moments
 from sceneminer.index.query import ImageExample, Query, make_query
 from sceneminer.index.rank import Ranking, Target
@@ -203,10 +203,9 @@ def hits_of(
         ids = np.array(rows["clip_id"].take(pa.array(at)).to_pylist(), dtype=str)
         return rows.take(pa.array(at[np.lexsort((ids, -value[at]))[:limit]]))
 
-    def details(at: list[int]) -> pa.Table:
-        return snapshot.take(np.array(at, np.int64), list(SHOWN))
-
-    return intervals(fetch, details, stride_us=stride_us(index), score="hardness", top=top, all_are_hits=nulls_too)
+    return intervals(
+        fetch, partial(shown, snapshot), stride_us=stride_us(index), score="hardness", top=top, all_are_hits=nulls_too
+    )
 
 
 def _with_moments(index: Index, hits: tuple[Hit, ...], resolved: Resolved) -> tuple[Hit, ...]:
