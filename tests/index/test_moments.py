@@ -13,7 +13,7 @@ from sceneminer.index.resolve import resolve
 from sceneminer.index.schema import AGENTS_SCHEMA, clips_schema
 from sceneminer.index.search import open_index, search
 from sceneminer.index.store import Store
-from sceneminer.index.where_agents import parse_plan
+from sceneminer.index.where_plan import parse_plan
 from sceneminer.labels.ego import EGO_SIZE
 
 LOGS, TRACKS, STEPS = 4, 6, 24

@@ -11,7 +11,7 @@ from sceneminer.index.agent_terms import Condition, Either
 from sceneminer.index.moments import Moments, iter_moments
 from sceneminer.index.snapshot import Snapshot
 from sceneminer.index.store import Store
-from sceneminer.index.where_agents import All, Nobody, OfClip, OneOf, Plan, Somebody, parse_plan
+from sceneminer.index.where_plan import All, Nobody, OfClip, OneOf, Plan, Somebody, parse_plan
 
 _KEYS = ["clip_id", "log_id", "start_us", "end_us"]
 
