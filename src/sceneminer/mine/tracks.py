@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy import ndarray
 
 from sceneminer.data.errors import Issue, MediaError
@@ -180,10 +180,9 @@ def _agent_rows(unit: Unit, tracks: tuple[Track, ...], scene: _Scene | None, hdm
 
 
 def _relation_columns(scene: _Scene, hdmap: HdMap | None, *, rows: ndarray, times_us: ndarray) -> dict[str, pa.Array]:
-    """Relations of some agents at some times: told on the finer clock, of which each time takes the nearest instant."""
+    """Relations of some agents at some times: told on the finer clock, at the instant next to each time."""
     found = relations(smoothed(scene.agents), scene.ego, hdmap)
-    clock_us = scene.ego.times_us
-    at = np.clip(np.round((times_us - clock_us[0]) / RISK_STEP_US).astype(int), 0, len(clock_us) - 1)
+    at = _instants(scene.agents, rows, times_us)
     columns = {}
     for name, rate in found.rates.items():
         picked = rate[rows, at].astype(np.float32)
@@ -191,6 +190,18 @@ def _relation_columns(scene: _Scene, hdmap: HdMap | None, *, rows: ndarray, time
     for name, flag in found.flags.items():
         columns[name] = pa.array(flag[rows, at], mask=~found.known[name][rows, at])
     return columns
+
+
+def _instants(agents: AgentStates, rows: ndarray, times_us: ndarray) -> Int[ndarray, "n"]:
+    """Of each agent and time the nearest instant of the clock, or the one across where the agent is only seen there.
+
+    An agent is seen from its first box to its last one, which seldom lie on the clock.
+    """
+    steps = (times_us - agents.times_us[0]) / RISK_STEP_US
+    near = np.round(steps).astype(int)
+    across = np.where(near > steps, near - 1, near + 1)
+    near, across = (np.clip(at, 0, len(agents.times_us) - 1) for at in (near, across))
+    return np.where(agents.present[rows, near], near, across)
 
 
 def _mean(values: ndarray) -> float | None:
