@@ -121,6 +121,11 @@ def test_a_saved_query_replays(index, tmp_path):
         ({"image": {"name": "a", "space": "s", "embedding": "!!"}}, "base64"),
         ({"image": {"name": "a", "space": "s", "embedding": "AAA="}}, "float32"),
         ({"image": {"name": "a", "space": "s", "embedding": "AADAfw=="}}, "finite"),
+        ({"image": {"name": "a", "space": "s", "embedding": "2iTRfg=="}}, "finite"),
+        ({"image": {"name": "a", "space": "s", "embedding": "AQAAAA=="}}, "1e-6 to 1e6"),
+        ({"image": {"name": "\ud800", "space": "s", "embedding": "AACAPw=="}}, "printable"),
+        ({"image": {"name": "a\x1b[31m", "space": "s", "embedding": "AACAPw=="}}, "printable"),
+        ({"image": {"name": "a" * 256, "space": "s", "embedding": "AACAPw=="}}, "at most 255"),
     ],
 )
 def test_what_is_no_query_is_refused(change, said):

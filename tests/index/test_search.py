@@ -211,6 +211,7 @@ def test_like_leaves_out_the_clip_itself(index):
         ({"unlike": "log001-0badf00d+0000000"}, "beside clips to be unlike"),
         ({"text": '"a bus" and rain'}, "quoted texts joined"),
         ({"text": '"a bus" ; "b"'}, "quoted texts joined"),
+        ({"text": '"a bus" -- and not "b"'}, "quoted texts joined"),
         ({"text": " or ".join(f'"{k}"' for k in range(17))}, "at most 16"),
         ({"like": [f"x{k}" for k in range(201)]}, "at most 200"),
         ({"image": b"no image"}, "an image to be like"),

@@ -18,6 +18,7 @@ QUERY_FORMAT = 1
 MAX_EXAMPLES = 200
 MAX_BYTES = 1 << 22
 MAX_WIDTH = 8192
+MAX_NAME = 255
 
 
 @dataclass(frozen=True)
@@ -138,9 +139,12 @@ def _image(value: Any, where: str) -> ImageExample:
         raise QueryError(f"expected the image's embedding in base64 in {where}") from error
     if not 4 <= len(embedding) <= 4 * MAX_WIDTH or len(embedding) % 4:
         raise QueryError(f"expected 1 to {MAX_WIDTH} float32 as the image's embedding in {where}")
-    vector = np.frombuffer(embedding, "<f4")
-    if not np.isfinite(vector).all() or not np.any(vector):
-        raise QueryError(f"expected a finite embedding of the image in {where}, found NaN, infinity or nothing but 0")
+    with np.errstate(over="ignore"):
+        length = float(np.linalg.norm(np.frombuffer(embedding, "<f4")))
+    if not 1e-6 <= length <= 1e6:
+        raise QueryError(f"expected a finite embedding of the image, 1e-6 to 1e6 long, in {where}, found {length}")
+    if len(value["name"]) > MAX_NAME or not value["name"].isprintable():
+        raise QueryError(f"expected a name of the image of at most {MAX_NAME} printable characters in {where}")
     return ImageExample(value["name"], value["space"], embedding)
 
 
