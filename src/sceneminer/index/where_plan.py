@@ -6,6 +6,7 @@ condition is about that agent; ``none(...)`` says that no agent of the clip meet
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 
 from sqlglot import exp
 
@@ -21,6 +22,9 @@ from sceneminer.index.where_agents import (
     only_agents,
     speaks_of_agents,
 )
+
+MAX_WAYS = 64
+"""Conjunctions that a filter is written out to: each is one reading of the agents."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class Somebody:
 
 @dataclass(frozen=True)
 class Nobody:
-    """Agents of the clip are known, and none meets the condition at any instant."""
+    """Agents of the clip are known, none meets the condition at any instant, and a map it may need is there."""
 
     condition: Condition
 
@@ -59,7 +63,10 @@ Plan = OfClip | Somebody | Nobody | All | OneOf
 
 def parse_plan(text: str, *, added: Mapping[str, str] | None = None) -> Plan:
     """What a filter asks of clips and of agents; QueryError where it uses what is not allowed."""
-    return _plan(parse_condition(text), added or {})
+    condition = parse_condition(text)
+    if _ways(condition) > MAX_WAYS:
+        raise QueryError(f"expected at most {MAX_WAYS} ways to meet a filter on agents, found {_ways(condition)}")
+    return _plan(condition, added or {})
 
 
 def _plan(node: exp.Expr, added: Mapping[str, str]) -> Plan:
@@ -72,15 +79,38 @@ def _plan(node: exp.Expr, added: Mapping[str, str]) -> Plan:
     if only_agents(node):
         return Somebody(agent_condition(node))
     if isinstance(node, exp.And):
-        parts = list(flat(node, exp.And))
-        bound = [part for part in parts if only_agents(part)]
-        rest = [_plan(part, added) for part in parts if not only_agents(part)]
-        return All((*rest, *([Somebody(Every(tuple(map(agent_condition, bound))))] if bound else [])))
+        return _conjunction(list(flat(node, exp.And)), added)
     if isinstance(node, exp.Or):
         return OneOf(tuple(_plan(part, added) for part in flat(node, exp.Or)))
     if isinstance(node, exp.Not):
         return _negated(node.this, added)
     raise QueryError(f"expected conditions on the clip and on an agent joined by and, or, not; found {said(node)}")
+
+
+def _conjunction(parts: list[exp.Expr], added: Mapping[str, str]) -> Plan:
+    """All parts, on one agent. A part ``A or B`` of which one is about the clip is written out: with A, or with B."""
+    for k, part in enumerate(parts):
+        if _is_choice(part):
+            rest = [*parts[:k], *parts[k + 1 :]]
+            ways = flat(part, exp.Or)
+            return OneOf(tuple(_conjunction([*rest, *flat(way, exp.And)], added) for way in ways))
+    bound = [part for part in parts if only_agents(part)]
+    rest = [_plan(part, added) for part in parts if not only_agents(part)]
+    return All((*rest, *([Somebody(Every(tuple(map(agent_condition, bound))))] if bound else [])))
+
+
+def _is_choice(node: exp.Expr) -> bool:
+    return isinstance(node, exp.Or) and speaks_of_agents(node) and not only_agents(node)
+
+
+def _ways(node: exp.Expr) -> int:
+    """How many conjunctions a condition is written out to."""
+    node = bare(node)
+    if isinstance(node, exp.And):
+        return prod(map(_ways, flat(node, exp.And)))
+    if _is_choice(node):
+        return sum(map(_ways, flat(node, exp.Or)))
+    return _ways(node.this) if isinstance(node, exp.Not) else 1
 
 
 def _negated(node: exp.Expr, added: Mapping[str, str]) -> Plan:
@@ -90,9 +120,6 @@ def _negated(node: exp.Expr, added: Mapping[str, str]) -> Plan:
         return OfClip(f"(NOT {clip_sql(node, added)})")
     if isinstance(node, exp.Not):
         return _plan(node.this, added)
-    if isinstance(node, exp.And | exp.Or):
-        whole = _plan(node, added)
-        return _opposite(whole)
     return _opposite(_plan(node, added))
 
 
