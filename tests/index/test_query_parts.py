@@ -1,6 +1,7 @@
 """Queries of several parts against their definition, on a store of random clips; and that a saved one replays."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -146,3 +147,5 @@ def test_no_query_file_is_said(tmp_path):
         read_query(tmp_path / "q.json")
     with pytest.raises(QueryError, match="expected a query at"):
         read_query(tmp_path / "none.json")
+    with pytest.raises(QueryError, match="at most 4194304 bytes"):
+        read_query(Path("/dev/zero"))

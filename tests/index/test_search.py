@@ -215,6 +215,7 @@ def test_like_leaves_out_the_clip_itself(index):
         ({"text": " or ".join(f'"{k}"' for k in range(17))}, "at most 16"),
         ({"like": [f"x{k}" for k in range(201)]}, "at most 200"),
         ({"image": b"no image"}, "an image to be like"),
+        ({"image": "no/such.png"}, "an image at no/such.png"),
         ({"text": "  "}, "1 to 1000 characters"),
         ({"text": "x" * 1001}, "1 to 1000 characters"),
         ({"like": "no'such"}, "no'such"),

@@ -62,9 +62,10 @@ def _printable(name: str) -> str:
 
 def _read(path: Path) -> bytes:
     try:
-        size = path.stat().st_size
-        if size > MAX_IMAGE_BYTES:
-            raise QueryError(f"expected an image of at most {MAX_IMAGE_BYTES} bytes, found {size} in {path}")
-        return path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(MAX_IMAGE_BYTES + 1)
     except OSError as error:
         raise QueryError(f"expected an image at {path}, found {error.strerror}") from error
+    if len(data) > MAX_IMAGE_BYTES:
+        raise QueryError(f"expected an image of at most {MAX_IMAGE_BYTES} bytes, found more in {path}")
+    return data

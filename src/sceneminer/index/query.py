@@ -109,9 +109,11 @@ def query_of(document: Any, where: str = "this query") -> Query:
 def read_query(path: Path) -> Query:
     """A saved query; QueryError where it is none."""
     try:
-        if path.stat().st_size > MAX_BYTES:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
             raise QueryError(f"expected a query of at most {MAX_BYTES} bytes at {path}, found a larger file")
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(data.decode())
     except OSError as error:
         raise QueryError(f"expected a query at {path}, found {error.strerror}") from error
     except (ValueError, RecursionError) as error:

@@ -55,7 +55,7 @@ def search(
     index: Index,
     text: str | None = None,
     *,
-    image: ImageExample | Path | bytes | None = None,
+    image: ImageExample | Path | str | bytes | None = None,
     like: str | Sequence[str] | None = None,
     unlike: str | Sequence[str] | None = None,
     where: str | None = None,
@@ -64,13 +64,13 @@ def search(
 ) -> tuple[Hit, ...]:
     """The ``top`` intervals most like all that is given, under a filter; with a filter alone, by hardness.
 
-    ``text`` may join quoted texts: ``"a bus" and not "rain"``. ``like`` and ``unlike`` are ids of clips. By filter
-    alone, clips whose hardness is null are found too, last and with score None. ``top`` counts intervals after
-    merging. ``encode_text`` defaults to the text tower named in the index. QueryError for a query that is empty, too
-    long, names an unknown clip or filters on what is not allowed.
+    ``text`` may join quoted texts: ``"a bus" and not "rain"``. ``image`` is a file, its bytes, or an example made of
+    it; ``like`` and ``unlike`` are ids of clips. By filter alone, clips whose hardness is null are found too, last and
+    with score None. ``top`` counts intervals after merging. ``encode_text`` defaults to the text tower named in the
+    index. QueryError for a query that is empty, too long, names an unknown clip or filters on what is not allowed.
     """
-    if isinstance(image, Path | bytes):
-        image = index.encoders.image(image)
+    if isinstance(image, Path | str | bytes):
+        image = index.encoders.image(Path(image) if isinstance(image, str) else image)
     query = make_query(text, image=image, like=like, unlike=unlike, where=where)
     return run_query(index, query, top=top, encode_text=encode_text)
 
