@@ -13,7 +13,7 @@ from sceneminer.index.snapshot import Snapshot
 from sceneminer.index.store import Store
 from sceneminer.index.where_plan import All, Nobody, OfClip, OneOf, Plan, Somebody, parse_plan
 
-_KEYS = ["clip_id", "log_id", "start_us", "end_us"]
+_KEYS = ["log_id", "start_us", "end_us"]
 
 
 @dataclass(frozen=True, eq=False)
