@@ -259,6 +259,22 @@ def test_a_filter_alone_finds_clips_without_hardness_last(index):
     assert all(hit.score is None for hit in everything)
 
 
+@pytest.mark.parametrize("top", [1, 2, 100])
+def test_by_filter_alone_an_interval_is_whole_whatever_top(tmp_path, top):
+    """Also where the clip that joins two others is the least hard of all."""
+    store = Store.create(tmp_path / "index", embed_dim=WIDTH)
+    rows = [row for row in make_clips(2, 9).to_pylist() if row["start_us"] != 4_000_000]
+    for row in rows:
+        row["hardness"] = {0: 0.9, 1: 0.1, 2: 0.8, 3: None}.get(row["start_us"] // 1_000_000, 0.5)
+        row["hardness"] = None if row["log_id"].startswith("log001") else row["hardness"]
+    store.append("clips", pa.Table.from_pylist(rows[::-1], schema=clips_schema(WIDTH)))
+    store.set_manifest({"mining": {"stride_us": 1_000_000}, "hardness": {}})
+    hits = search(open_index(tmp_path / "index"), where="start_us >= 0", top=top)
+    whole = [("log000", 0.9, 0, 4), ("log000", 0.5, 5, 4), ("log001", None, 0, 4), ("log001", None, 5, 4)]
+    told = [(hit.log_name, hit.score, hit.start_us // 1_000_000, len(hit.clip_ids)) for hit in hits]
+    assert told == [(log, pytest.approx(score), start, clips) for log, score, start, clips in whole][:top]
+
+
 def test_rarity_is_the_mean_distance_to_neighbours_of_other_logs():
     rng = np.random.default_rng(1)
     vectors, logs = rng.normal(size=(40, 5)), np.repeat(np.arange(4), 10)

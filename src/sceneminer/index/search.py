@@ -14,7 +14,7 @@ from numpy import ndarray
 from sceneminer.index.encoders import Encoders, TextEncoder
 from sceneminer.index.errors import IndexFault, QueryError
 from sceneminer.index.head_files import filter_names
-from sceneminer.index.hits import AT, KEYS, Hit, intervals, shown
+from sceneminer.index.hits import AT, KEYS, Hit, intervals, shown, whole_intervals
 from sceneminer.index.moments import Moments
 from sceneminer.index.query import ImageExample, Query, make_query
 from sceneminer.index.rank import Ranking, Target
@@ -80,7 +80,7 @@ def run_query(index: Index, query: Query, *, top: int = 10, encode_text: TextEnc
     _require_top(top)
     resolved = resolve(index.store, query.where, added=filter_names(index.store))
     if not query.has_score:
-        hits = _by_hardness(index, resolved, top=top, all_are_hits=True)
+        hits = _all_hits(index, resolved, top=top)
     else:
         ranking = rank_query(index, query, resolved, encode_text=encode_text)
         hits = intervals(ranking.fetch, ranking.details, stride_us=stride_us(index), score=ranking.score_name, top=top)
@@ -93,7 +93,7 @@ def hardest(index: Index, *, where: str | None = None, top: int = 10) -> tuple[H
     if "hardness" not in index.manifest:
         raise IndexFault("expected hardness in this index, found none yet; run sceneminer index optimize")
     resolved = resolve(index.store, where, added=filter_names(index.store))
-    return _with_moments(index, _by_hardness(index, resolved, top=top), resolved)
+    return _with_moments(index, hits_of(index, *_known(index, resolved), top=top), resolved)
 
 
 def rank_query(index: Index, query: Query, resolved: Resolved, *, encode_text: TextEncoder | None = None) -> Ranking:
@@ -176,24 +176,28 @@ def _examples(index: Index, ids: Sequence[str]) -> tuple[dict[str, Float[ndarray
     return vectors, f"NOT ({' OR '.join(overlaps)})"
 
 
-def _by_hardness(index: Index, resolved: Resolved, *, top: int, all_are_hits: bool = False) -> tuple[Hit, ...]:
+def _known(index: Index, resolved: Resolved) -> tuple[Snapshot, Int[ndarray, "k"]]:
+    """Positions of the clips that a filter lets through, and in what."""
     snapshot = resolved.snapshot or index.store.snapshot("clips")
     positions = resolved.positions
     if positions is None:
         positions = np.arange(len(snapshot)) if resolved.sql in (None, "true") else snapshot.matching(resolved.sql)
-    return hits_of(index, snapshot, positions, top=top, nulls_too=all_are_hits)
+    return snapshot, positions
 
 
-def hits_of(
-    index: Index, snapshot: Snapshot, positions: Int[ndarray, "k"], *, top: int, nulls_too: bool = False
-) -> tuple[Hit, ...]:
-    """The ``top`` intervals of highest hardness among some clips; with ``nulls_too`` all of them count as hits."""
+def _all_hits(index: Index, resolved: Resolved, *, top: int) -> tuple[Hit, ...]:
+    """By filter alone: every clip that meets it is in an interval, also where hardness is null."""
+    snapshot, positions = _known(index, resolved)
+    rows = snapshot.take(positions, [*KEYS, "hardness"]).append_column(AT, pa.array(positions))
+    return whole_intervals(rows, partial(shown, snapshot), stride_us=stride_us(index), score="hardness", top=top)
+
+
+def hits_of(index: Index, snapshot: Snapshot, positions: Int[ndarray, "k"], *, top: int) -> tuple[Hit, ...]:
+    """The ``top`` intervals of highest hardness among some clips, as far as it is known."""
     rows = snapshot.take(positions, [*KEYS, "hardness"]).append_column(AT, pa.array(positions))
     value = rows["hardness"].cast(pa.float64()).to_numpy(zero_copy_only=False)
-    if not nulls_too:
-        kept = np.flatnonzero(~np.isnan(value))
-        rows, value = rows.take(pa.array(kept)), value[kept]
-    value = np.nan_to_num(value, nan=-1.0)
+    kept = np.flatnonzero(~np.isnan(value))
+    rows, value = rows.take(pa.array(kept)), value[kept]
 
     def fetch(limit: int) -> pa.Table:
         # Only what may be among the first is put in order: of a million clips that is what takes long.
@@ -203,9 +207,7 @@ def hits_of(
         ids = np.array(rows["clip_id"].take(pa.array(at)).to_pylist(), dtype=str)
         return rows.take(pa.array(at[np.lexsort((ids, -value[at]))[:limit]]))
 
-    return intervals(
-        fetch, partial(shown, snapshot), stride_us=stride_us(index), score="hardness", top=top, all_are_hits=nulls_too
-    )
+    return intervals(fetch, partial(shown, snapshot), stride_us=stride_us(index), score="hardness", top=top)
 
 
 def _with_moments(index: Index, hits: tuple[Hit, ...], resolved: Resolved) -> tuple[Hit, ...]:
