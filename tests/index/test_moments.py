@@ -13,7 +13,7 @@ from sceneminer.index.resolve import resolve
 from sceneminer.index.schema import AGENTS_SCHEMA, clips_schema
 from sceneminer.index.search import open_index, search
 from sceneminer.index.store import Store
-from sceneminer.index.where_agents import parse_plan
+from sceneminer.index.where_plan import parse_plan
 from sceneminer.labels.ego import EGO_SIZE
 
 LOGS, TRACKS, STEPS = 4, 6, 24
@@ -128,6 +128,17 @@ def speed(agent):
         ("agent.in_ego_lane and not agent.following and agent.category != 'car' and agent.risk > 0.9",
          {"some": lambda a: a["in_ego_lane"] and not a["following"] and a["category"] != "car" and a["risk"] > 0.9}),
         ("not agent.in_ego_lane and agent.category = 'pedestrian'", {"some": lambda a: False}),
+        ("agent.category = 'truck' and (agent.risk > 0.9 or ego_speed_mps > 100)",
+         {"some": lambda a: a["category"] == "truck" and a["risk"] > 0.9}),
+        ("(agent.risk > 0.9 and log != 'x' or log = 'y') and (log = 'y' or agent.category = 'truck')",
+         {"some": lambda a: a["category"] == "truck" and a["risk"] > 0.9}),
+        ("not (agent.category = 'truck' and (agent.risk > 0.9 or ego_speed_mps > 100))",
+         {"none": lambda a: a["category"] == "truck" and a["risk"] > 0.9}),
+        ("none(agent.in_ego_lane and agent.risk > 0.9)",
+         {"none": lambda a: a["in_ego_lane"] is not False and a["risk"] > 0.9}),
+        ("not (agent.in_ego_lane and agent.risk > 0.9 and ego_speed_mps >= 0)",
+         {"none": lambda a: a["in_ego_lane"] is not False and a["risk"] > 0.9}),
+        ("none(measure.ttc_s < 0.2)", {"none": lambda a: a["ttc_s"] is not None and a["ttc_s"] < 0.2}),
         ("agent.in_ego_lane is null and agent.risk > 0.98",
          {"some": lambda a: a["in_ego_lane"] is None and a["risk"] > 0.98}),
         ("turning('left') and agent.turn_rad > 2",
@@ -272,6 +283,7 @@ def test_a_text_is_ranked_among_what_the_filter_lets_through(index, clips):
         ("agent.risk > (select 1)", "expected"),
         ("agent.risk in (select 1)", "expected"),
         ("lasting(none(agent.risk > 1), 1)", "joined by and, or, not"),
+        (" and ".join(["(agent.risk > 1 or risk > 1)"] * 7), "at most 64 ways"),
     ],
 )
 def test_what_is_not_allowed_is_named(where, said):

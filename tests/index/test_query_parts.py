@@ -1,6 +1,7 @@
 """Queries of several parts against their definition, on a store of random clips; and that a saved one replays."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -121,6 +122,11 @@ def test_a_saved_query_replays(index, tmp_path):
         ({"image": {"name": "a", "space": "s", "embedding": "!!"}}, "base64"),
         ({"image": {"name": "a", "space": "s", "embedding": "AAA="}}, "float32"),
         ({"image": {"name": "a", "space": "s", "embedding": "AADAfw=="}}, "finite"),
+        ({"image": {"name": "a", "space": "s", "embedding": "2iTRfg=="}}, "finite"),
+        ({"image": {"name": "a", "space": "s", "embedding": "AQAAAA=="}}, "1e-6 to 1e6"),
+        ({"image": {"name": "\ud800", "space": "s", "embedding": "AACAPw=="}}, "printable"),
+        ({"image": {"name": "a\x1b[31m", "space": "s", "embedding": "AACAPw=="}}, "printable"),
+        ({"image": {"name": "a" * 256, "space": "s", "embedding": "AACAPw=="}}, "at most 255"),
     ],
 )
 def test_what_is_no_query_is_refused(change, said):
@@ -141,3 +147,5 @@ def test_no_query_file_is_said(tmp_path):
         read_query(tmp_path / "q.json")
     with pytest.raises(QueryError, match="expected a query at"):
         read_query(tmp_path / "none.json")
+    with pytest.raises(QueryError, match="at most 4194304 bytes"):
+        read_query(Path("/dev/zero"))

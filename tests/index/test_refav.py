@@ -13,7 +13,7 @@ import pytest
 from sceneminer.data.open import open_log
 from sceneminer.index.moments import iter_moments
 from sceneminer.index.search import open_index, search
-from sceneminer.index.where_agents import parse_plan
+from sceneminer.index.where_plan import parse_plan
 from sceneminer.mine.run import mine
 from sceneminer.model.example import make_clip_folder
 

@@ -211,9 +211,11 @@ def test_like_leaves_out_the_clip_itself(index):
         ({"unlike": "log001-0badf00d+0000000"}, "beside clips to be unlike"),
         ({"text": '"a bus" and rain'}, "quoted texts joined"),
         ({"text": '"a bus" ; "b"'}, "quoted texts joined"),
+        ({"text": '"a bus" -- and not "b"'}, "quoted texts joined"),
         ({"text": " or ".join(f'"{k}"' for k in range(17))}, "at most 16"),
         ({"like": [f"x{k}" for k in range(201)]}, "at most 200"),
         ({"image": b"no image"}, "an image to be like"),
+        ({"image": "no/such.png"}, "an image at no/such.png"),
         ({"text": "  "}, "1 to 1000 characters"),
         ({"text": "x" * 1001}, "1 to 1000 characters"),
         ({"like": "no'such"}, "no'such"),
@@ -255,6 +257,22 @@ def test_a_filter_alone_finds_clips_without_hardness_last(index):
         index.store.read("clips")["clip_id"].to_pylist()
     )
     assert all(hit.score is None for hit in everything)
+
+
+@pytest.mark.parametrize("top", [1, 2, 100])
+def test_by_filter_alone_an_interval_is_whole_whatever_top(tmp_path, top):
+    """Also where the clip that joins two others is the least hard of all."""
+    store = Store.create(tmp_path / "index", embed_dim=WIDTH)
+    rows = [row for row in make_clips(2, 9).to_pylist() if row["start_us"] != 4_000_000]
+    for row in rows:
+        row["hardness"] = {0: 0.9, 1: 0.1, 2: 0.8, 3: None}.get(row["start_us"] // 1_000_000, 0.5)
+        row["hardness"] = None if row["log_id"].startswith("log001") else row["hardness"]
+    store.append("clips", pa.Table.from_pylist(rows[::-1], schema=clips_schema(WIDTH)))
+    store.set_manifest({"mining": {"stride_us": 1_000_000}, "hardness": {}})
+    hits = search(open_index(tmp_path / "index"), where="start_us >= 0", top=top)
+    whole = [("log000", 0.9, 0, 4), ("log000", 0.5, 5, 4), ("log001", None, 0, 4), ("log001", None, 5, 4)]
+    told = [(hit.log_name, hit.score, hit.start_us // 1_000_000, len(hit.clip_ids)) for hit in hits]
+    assert told == [(log, pytest.approx(score), start, clips) for log, score, start, clips in whole][:top]
 
 
 def test_rarity_is_the_mean_distance_to_neighbours_of_other_logs():

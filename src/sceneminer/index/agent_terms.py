@@ -113,7 +113,14 @@ class Lasting:
     seconds: float
 
 
-Condition = Compare | Among | Flag | IsNull | Placed | Every | Either | Never | Lasting
+@dataclass(frozen=True)
+class Untold:
+    """That is neither true nor false, since a flag in it is unknown: true or false itself."""
+
+    part: "Condition"
+
+
+Condition = Compare | Among | Flag | IsNull | Placed | Every | Either | Never | Lasting | Untold
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,6 +180,10 @@ def _truth(node: Condition, rows: Rows, asked: ndarray, place: Place, hold: Hold
             return Truth(found.no, found.yes)
         case Lasting(part, seconds):
             return hold(_truth(part, rows, np.ones(len(rows), bool), place, hold), seconds)
+        case Untold(part):
+            found, known = _truth(part, rows, asked, place, hold), [rows.flags[name][1] for name in _flags_in(part)]
+            untold = ~(found.yes | found.no) & ~np.all([*known, np.ones(len(rows), bool)], axis=0)
+            return Truth(untold, ~untold)
         case Every(parts):
             return _together(parts, rows, asked, place, hold, every=True)
         case Either(parts):
@@ -194,9 +205,20 @@ def _dear(node: Condition) -> bool:
             return True
         case Every(parts) | Either(parts):
             return any(map(_dear, parts))
-        case Never(part):
+        case Never(part) | Untold(part):
             return _dear(part)
     return False
+
+
+def _flags_in(node: Condition) -> frozenset[str]:
+    match node:
+        case Flag(column):
+            return frozenset({column})
+        case Every(parts) | Either(parts):
+            return frozenset().union(*map(_flags_in, parts))
+        case Never(part) | Lasting(part) | Untold(part):
+            return _flags_in(part)
+    return frozenset()
 
 
 def _value(node: Value, rows: Rows) -> Float[ndarray, "n"]:

@@ -12,7 +12,7 @@ from numpy import ndarray
 from sceneminer.data.errors import MediaError
 from sceneminer.data.media import MAX_IMAGE_BYTES, decode_image
 from sceneminer.index.errors import IndexFault, QueryError
-from sceneminer.index.query import ImageExample
+from sceneminer.index.query import MAX_NAME, ImageExample
 
 TextEncoder = Callable[[list[str]], Float[ndarray, "n e"]]
 
@@ -45,7 +45,7 @@ class Encoders:
 
         from sceneminer.model.whole_image import fit_tower
 
-        name = name or (source.name if isinstance(source, Path) else "image")
+        name = _printable(name or (source.name if isinstance(source, Path) else "image"))
         try:
             pixels = decode_image(_read(source) if isinstance(source, Path) else source, name)
         except MediaError as error:
@@ -55,11 +55,17 @@ class Encoders:
         return ImageExample(name, self._tower.space, vector.astype("<f4").tobytes())
 
 
+def _printable(name: str) -> str:
+    """A name as a Query may hold it: of a file whose name is no text, the rest of it."""
+    return "".join(letter if letter.isprintable() else "?" for letter in name[-MAX_NAME:])
+
+
 def _read(path: Path) -> bytes:
     try:
-        size = path.stat().st_size
-        if size > MAX_IMAGE_BYTES:
-            raise QueryError(f"expected an image of at most {MAX_IMAGE_BYTES} bytes, found {size} in {path}")
-        return path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(MAX_IMAGE_BYTES + 1)
     except OSError as error:
         raise QueryError(f"expected an image at {path}, found {error.strerror}") from error
+    if len(data) > MAX_IMAGE_BYTES:
+        raise QueryError(f"expected an image of at most {MAX_IMAGE_BYTES} bytes, found more in {path}")
+    return data

@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 
 from sceneminer.index.store import Store
+from sceneminer.index.vectors import matrix
 
 NEIGHBOURS = 8
 REFERENCE_ROWS = 100_000
@@ -58,9 +59,8 @@ def refresh_hardness(store: Store) -> Refreshed:
     has = np.array([value is not None for value in rows["stream_fingerprint"].to_pylist()], bool)
     rarity = np.full(clips, np.nan)
     if has.any():
-        embedding = rows["embedding"].combine_chunks().filter(pa.array(has)).flatten().to_numpy(zero_copy_only=False)
         logs = np.unique(np.array(rows["log_id"].to_pylist(), dtype=object)[has], return_inverse=True)[1]
-        rarity[has] = mean_neighbour_distance(embedding.reshape(int(has.sum()), -1), logs)
+        rarity[has] = mean_neighbour_distance(matrix(rows["embedding"].filter(pa.array(has))), logs)
     camera, tracks = (_numbers(rows[name]) for name in ("risk_camera", "risk_tracks"))
     parts = {"risk": np.where(np.isnan(tracks), camera, tracks), "ambiguity": _numbers(rows["ambiguity"])}
     parts["rarity"] = rarity

@@ -5,8 +5,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
+from sceneminer.index.snapshot import Snapshot
 from sceneminer.labels.prompts import TAGS
 
 CLIPS_AN_INTERVAL = 4
@@ -39,6 +41,11 @@ Details = Callable[[list[int]], pa.Table]
 """``SHOWN`` of the rows at these places, in this order."""
 
 
+def shown(snapshot: Snapshot, at: list[int]) -> pa.Table:
+    """``SHOWN`` of the rows at these positions, in this order."""
+    return snapshot.take(np.array(at, np.int64), list(SHOWN))
+
+
 @dataclass(frozen=True)
 class Hit:
     """A time interval of one log, with its score and the parts behind it."""
@@ -68,41 +75,60 @@ def intervals(
     stride_us: int,
     score: str,
     top: int,
-    all_are_hits: bool = False,
 ) -> tuple[Hit, ...]:
     """Clips in order of score, merged with their neighbours, until one more would open interval ``top`` + 1.
 
     Stopping there, rather than merging whatever a batch happened to fetch, keeps an interval to the clips that
-    earned it: fetching more can never widen a hit. In a ranking the best ``CLIPS_AN_INTERVAL`` × ``top`` clips widen
-    intervals and others only open them, or a small index would come back as whole logs; a filter's matches all count.
+    earned it: fetching more can never widen a hit. The best ``CLIPS_AN_INTERVAL`` × ``top`` clips widen intervals and
+    others only open them, or a small index would come back as whole logs.
     """
-    limit = CLIPS_AN_INTERVAL * top
-    widening = None if all_are_hits else limit
+    limit = widening = CLIPS_AN_INTERVAL * top
     # ``fetch`` gives KEYS, AT and the score with its parts; the rest is read of the best clip of each hit alone.
     while True:
         rows = fetch(limit)
         groups, complete = _merge(rows.to_pylist(), stride_us=stride_us, top=top, widening=widening)
         if complete or rows.num_rows < limit:
-            best = [_best(group, score) for group in groups]
-            rows = details([row[AT] for row in best]).to_pylist() if best else []
-            hits = [_hit(*told, score) for told in zip(groups, best, rows, strict=True)]
-            return tuple(sorted(hits, key=_rank))
+            return _hits(groups, details, score)
         limit *= 2
 
 
+def whole_intervals(rows: pa.Table, details: Details, *, stride_us: int, score: str, top: int) -> tuple[Hit, ...]:
+    """The ``top`` intervals of the highest score where every row is a hit: each of them is in one, whatever ``top``."""
+    coded = rows["log_id"].combine_chunks().dictionary_encode()
+    names = coded.dictionary.to_pylist()
+    log = np.argsort(np.argsort(np.array(names, dtype=str)))[coded.indices.to_numpy()] if names else np.zeros(0, int)
+    start = rows["start_us"].to_numpy()
+    value = rows[score].cast(pa.float64()).to_numpy(zero_copy_only=False)
+    order = np.lexsort((start, log))
+    opens = np.ones(len(order), bool)
+    opens[1:] = (np.diff(log[order]) != 0) | (np.diff(start[order]) > stride_us)
+    first = np.flatnonzero(opens)
+    edges = np.append(first, len(order))
+    best = np.maximum.reduceat(np.nan_to_num(value, nan=-np.inf)[order], first) if len(first) else np.zeros(0)
+    chosen = np.argsort(-best, kind="stable")[:top]
+    groups = [rows.take(pa.array(order[edges[k] : edges[k + 1]])).to_pylist() for k in chosen]
+    return _hits(groups, details, score)
+
+
+def _hits(groups: list[list[dict[str, Any]]], details: Details, score: str) -> tuple[Hit, ...]:
+    best = [_best(group, score) for group in groups]
+    rows = details([row[AT] for row in best]).to_pylist() if best else []
+    return tuple(sorted((_hit(*told, score) for told in zip(groups, best, rows, strict=True)), key=_rank))
+
+
 def _merge(
-    rows: list[dict[str, Any]], *, stride_us: int, top: int, widening: int | None
+    rows: list[dict[str, Any]], *, stride_us: int, top: int, widening: int
 ) -> tuple[list[list[dict[str, Any]]], bool]:
     """Groups of same-log clips no further apart than the stride, and whether a clip was turned away.
 
-    Clips after the first ``widening`` (None: all) that lie near a group are passed over.
+    Clips after the first ``widening`` that lie near a group are passed over.
     """
     by_log: dict[str, list[list[dict[str, Any]]]] = {}
     count = 0
     for rank, row in enumerate(rows):
         groups = by_log.setdefault(row["log_id"], [])
         near = [group for group in groups if _touches(group, row, stride_us)]
-        if near and widening is not None and rank >= widening:
+        if near and rank >= widening:
             continue
         if not near and count == top:
             return [group for groups in by_log.values() for group in groups], True

@@ -1,6 +1,7 @@
 """A head for relevance fitted on the spot to a few marked clips, and what it says of all others; nothing is written."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -9,7 +10,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from sceneminer.index.examples import gather_examples
-from sceneminer.index.hits import AT, KEYS, SHOWN, Hit, intervals
+from sceneminer.index.hits import AT, KEYS, Hit, intervals, shown
 from sceneminer.index.label_set import LabelSet
 from sceneminer.index.resolve import Resolved
 from sceneminer.index.schema import TOKEN_WIDTH
@@ -70,7 +71,4 @@ def preview_hits(index: Index, preview: Preview, resolved: Resolved, *, top: int
         rows = snapshot.take(order[:limit], list(KEYS)).append_column(AT, pa.array(order[:limit]))
         return rows.append_column("relevance", pa.array(relevance[order[:limit]]))
 
-    def details(at: list[int]) -> pa.Table:
-        return snapshot.take(np.array(at, np.int64), list(SHOWN))
-
-    return intervals(fetch, details, stride_us=stride_us(index), score="relevance", top=top)
+    return intervals(fetch, partial(shown, snapshot), stride_us=stride_us(index), score="relevance", top=top)

@@ -18,6 +18,7 @@ QUERY_FORMAT = 1
 MAX_EXAMPLES = 200
 MAX_BYTES = 1 << 22
 MAX_WIDTH = 8192
+MAX_NAME = 255
 
 
 @dataclass(frozen=True)
@@ -108,9 +109,11 @@ def query_of(document: Any, where: str = "this query") -> Query:
 def read_query(path: Path) -> Query:
     """A saved query; QueryError where it is none."""
     try:
-        if path.stat().st_size > MAX_BYTES:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
             raise QueryError(f"expected a query of at most {MAX_BYTES} bytes at {path}, found a larger file")
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(data.decode())
     except OSError as error:
         raise QueryError(f"expected a query at {path}, found {error.strerror}") from error
     except (ValueError, RecursionError) as error:
@@ -138,9 +141,12 @@ def _image(value: Any, where: str) -> ImageExample:
         raise QueryError(f"expected the image's embedding in base64 in {where}") from error
     if not 4 <= len(embedding) <= 4 * MAX_WIDTH or len(embedding) % 4:
         raise QueryError(f"expected 1 to {MAX_WIDTH} float32 as the image's embedding in {where}")
-    vector = np.frombuffer(embedding, "<f4")
-    if not np.isfinite(vector).all() or not np.any(vector):
-        raise QueryError(f"expected a finite embedding of the image in {where}, found NaN, infinity or nothing but 0")
+    with np.errstate(over="ignore"):
+        length = float(np.linalg.norm(np.frombuffer(embedding, "<f4")))
+    if not 1e-6 <= length <= 1e6:
+        raise QueryError(f"expected a finite embedding of the image, 1e-6 to 1e6 long, in {where}, found {length}")
+    if len(value["name"]) > MAX_NAME or not value["name"].isprintable():
+        raise QueryError(f"expected a name of the image of at most {MAX_NAME} printable characters in {where}")
     return ImageExample(value["name"], value["space"], embedding)
 
 

@@ -7,11 +7,12 @@ import pyarrow as pa
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from sceneminer.index.hits import AT, KEYS, LIKENESS, SHOWN
+from sceneminer.index.hits import AT, KEYS, LIKENESS, shown
 from sceneminer.index.nearest import nearest
 from sceneminer.index.resolve import Resolved
-from sceneminer.index.scoring import Scorer, unit_rows
+from sceneminer.index.scoring import Scorer
 from sceneminer.index.store import ANN_FROM_ROWS, Store
+from sceneminer.index.vectors import matrix, unit_rows
 
 CANDIDATES = 2000
 """At least so many near each part of a query are scored as a whole, where there are too many clips to score all."""
@@ -55,16 +56,12 @@ class Ranking:
         where = " AND ".join(f"({part})" for part in parts) or None
         columns = [*KEYS] if self.scorer.is_cosine else [*KEYS, "embedding"]
         rows = nearest(self.store, vector, columns=columns, where=where, limit=limit)
-        at = rows["_rowid"].cast(pa.int64())
-        return rows.drop_columns(["_rowid"]).append_column(AT, at)
+        at = self.store.snapshot("clips").positions(rows["_rowid"].cast(pa.int64()).to_numpy())
+        return rows.drop_columns(["_rowid"]).append_column(AT, pa.array(at))
 
     def details(self, at: list[int]) -> pa.Table:
-        """What hits tell, of the rows at these places."""
-        snapshot = self.target.resolved.snapshot
-        if snapshot is not None:
-            return snapshot.take(np.array(at, np.int64), list(SHOWN))
-        snapshot = self.store.snapshot("clips")
-        return snapshot.take(snapshot.positions(np.array(at, np.int64)), list(SHOWN))
+        """What hits tell, of the rows at these positions."""
+        return shown(self.target.resolved.snapshot or self.store.snapshot("clips"), at)
 
     def _told(self, rows: pa.Table, limit: int) -> pa.Table:
         """Rows with their score and its parts, best first."""
@@ -72,7 +69,7 @@ class Ranking:
             scores = 1.0 - rows["_distance"].to_numpy().astype(np.float64)
             parts = scores[:, None]
         else:
-            unit = unit_rows(_matrix(rows["embedding"]))
+            unit = unit_rows(matrix(rows["embedding"]))
             scores, parts = self.scorer.score(unit), self.scorer.parts(unit)
         order = _order(scores, rows["clip_id"])[:limit]
         out = rows.select([*KEYS, AT]).take(pa.array(order))
@@ -103,14 +100,9 @@ class Ranking:
                 some = positions[start : start + _AT_ONCE]
                 column = snapshot.take(some, ["embedding"])["embedding"]
                 kept.append(some[column.is_valid().to_numpy()])
-                scores.append(self.scorer.score(unit_rows(_matrix(column.drop_null()))))
+                scores.append(self.scorer.score(unit_rows(matrix(column))))
             self._scored = np.concatenate(kept), np.concatenate(scores)
         return self._scored
-
-
-def _matrix(column: pa.ChunkedArray) -> Float[ndarray, "n e"]:
-    width = column.type.list_size
-    return column.combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
 
 
 def _distinct(rows: pa.Table) -> pa.Table:

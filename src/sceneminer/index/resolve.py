@@ -7,13 +7,13 @@ import numpy as np
 from jaxtyping import Bool, Int
 from numpy import ndarray
 
-from sceneminer.index.agent_terms import Condition, Either
+from sceneminer.index.agent_terms import Condition, Either, Untold
 from sceneminer.index.moments import Moments, iter_moments
 from sceneminer.index.snapshot import Snapshot
 from sceneminer.index.store import Store
-from sceneminer.index.where_agents import All, Nobody, OfClip, OneOf, Plan, Somebody, parse_plan
+from sceneminer.index.where_plan import All, Nobody, OfClip, OneOf, Plan, Somebody, parse_plan
 
-_KEYS = ["clip_id", "log_id", "start_us", "end_us"]
+_KEYS = ["log_id", "start_us", "end_us"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +94,7 @@ class _Clips:
             case Nobody(condition):
                 # Where a log has tracks and poses there is a risk, also on an empty street.
                 known = self.evaluate(OfClip("(risk_tracks IS NOT NULL)"), asked)
-                return known & asked & ~self._with(condition, asked)
+                return known & asked & ~self._with(Either((condition, Untold(condition))), asked)
             case All(parts):
                 met = asked.copy()
                 for part in sorted(parts, key=lambda p: not isinstance(p, OfClip)):

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from sceneminer.index.vectors import unit_rows
 from sceneminer.index.where_text import Any, Both, Node, Part, TextQuery, Without, wanted
 
 UNLIKE_WEIGHT = 0.5
@@ -91,12 +92,6 @@ def make_scorer(
         cosine.mean(0) if len(sample) else np.zeros(len(names)),
         np.maximum(spread, 1e-6),
     )
-
-
-def unit_rows(vectors: Float[ndarray, "n e"]) -> Float[ndarray, "n e"]:
-    """Rows of length 1; rows of zeros stay."""
-    vectors = np.asarray(vectors, np.float32)
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
 
 
 def _evaluate(tree: Node, parts: Float[ndarray, "n k"]) -> Float[ndarray, "n"]:

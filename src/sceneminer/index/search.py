@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,15 @@ from numpy import ndarray
 from sceneminer.index.encoders import Encoders, TextEncoder
 from sceneminer.index.errors import IndexFault, QueryError
 from sceneminer.index.head_files import filter_names
-from sceneminer.index.hits import AT, KEYS, SHOWN, Hit, intervals
+from sceneminer.index.hits import AT, KEYS, Hit, intervals, shown, whole_intervals
 from sceneminer.index.moments import Moments
 from sceneminer.index.query import ImageExample, Query, make_query
 from sceneminer.index.rank import Ranking, Target
 from sceneminer.index.resolve import Resolved, moments_of, resolve
-from sceneminer.index.scoring import UNLIKE_WEIGHT, Scorer, make_scorer, unit_rows
+from sceneminer.index.scoring import UNLIKE_WEIGHT, Scorer, make_scorer
 from sceneminer.index.snapshot import Snapshot
 from sceneminer.index.store import Store
+from sceneminer.index.vectors import unit_rows
 from sceneminer.index.where import quote
 from sceneminer.index.where_text import parse_text
 
@@ -54,7 +55,7 @@ def search(
     index: Index,
     text: str | None = None,
     *,
-    image: ImageExample | Path | bytes | None = None,
+    image: ImageExample | Path | str | bytes | None = None,
     like: str | Sequence[str] | None = None,
     unlike: str | Sequence[str] | None = None,
     where: str | None = None,
@@ -63,13 +64,13 @@ def search(
 ) -> tuple[Hit, ...]:
     """The ``top`` intervals most like all that is given, under a filter; with a filter alone, by hardness.
 
-    ``text`` may join quoted texts: ``"a bus" and not "rain"``. ``like`` and ``unlike`` are ids of clips. By filter
-    alone, clips whose hardness is null are found too, last and with score None. ``top`` counts intervals after
-    merging. ``encode_text`` defaults to the text tower named in the index. QueryError for a query that is empty, too
-    long, names an unknown clip or filters on what is not allowed.
+    ``text`` may join quoted texts: ``"a bus" and not "rain"``. ``image`` is a file, its bytes, or an example made of
+    it; ``like`` and ``unlike`` are ids of clips. By filter alone, clips whose hardness is null are found too, last and
+    with score None. ``top`` counts intervals after merging. ``encode_text`` defaults to the text tower named in the
+    index. QueryError for a query that is empty, too long, names an unknown clip or filters on what is not allowed.
     """
-    if isinstance(image, Path | bytes):
-        image = index.encoders.image(image)
+    if isinstance(image, Path | str | bytes):
+        image = index.encoders.image(Path(image) if isinstance(image, str) else image)
     query = make_query(text, image=image, like=like, unlike=unlike, where=where)
     return run_query(index, query, top=top, encode_text=encode_text)
 
@@ -79,7 +80,7 @@ def run_query(index: Index, query: Query, *, top: int = 10, encode_text: TextEnc
     _require_top(top)
     resolved = resolve(index.store, query.where, added=filter_names(index.store))
     if not query.has_score:
-        hits = _by_hardness(index, resolved, top=top, all_are_hits=True)
+        hits = _all_hits(index, resolved, top=top)
     else:
         ranking = rank_query(index, query, resolved, encode_text=encode_text)
         hits = intervals(ranking.fetch, ranking.details, stride_us=stride_us(index), score=ranking.score_name, top=top)
@@ -92,7 +93,7 @@ def hardest(index: Index, *, where: str | None = None, top: int = 10) -> tuple[H
     if "hardness" not in index.manifest:
         raise IndexFault("expected hardness in this index, found none yet; run sceneminer index optimize")
     resolved = resolve(index.store, where, added=filter_names(index.store))
-    return _with_moments(index, _by_hardness(index, resolved, top=top), resolved)
+    return _with_moments(index, hits_of(index, *_known(index, resolved), top=top), resolved)
 
 
 def rank_query(index: Index, query: Query, resolved: Resolved, *, encode_text: TextEncoder | None = None) -> Ranking:
@@ -132,7 +133,11 @@ def _scorer(index: Index, query: Query, examples: dict[str, ndarray], encode_tex
     for name, weight, ids in (("like", 1.0, query.like), ("unlike", -UNLIKE_WEIGHT, query.unlike)):
         if ids:
             others.append((name, weight, unit_rows(np.stack([examples[clip] for clip in ids])).mean(0)))
-    sample = _sample(index) if len(others) + (len(text.texts) if text else 0) > 1 else np.zeros((0, index_width(index)))
+    sample = (
+        index.store.sample_embeddings()
+        if len(others) + (len(text.texts) if text else 0) > 1
+        else np.zeros((0, index_width(index)))
+    )
     return make_scorer(text, vectors, others, sample.astype(np.float32))
 
 
@@ -149,10 +154,6 @@ def _image_vector(index: Index, image: ImageExample) -> Float[ndarray, "e"]:
             f"found {image.name} in {image.space} with {len(vector)}"
         )
     return vector
-
-
-def _sample(index: Index) -> Float[ndarray, "s e"]:
-    return index.store.sample_embeddings()
 
 
 def _examples(index: Index, ids: Sequence[str]) -> tuple[dict[str, Float[ndarray, "e"]], str | None]:
@@ -175,24 +176,28 @@ def _examples(index: Index, ids: Sequence[str]) -> tuple[dict[str, Float[ndarray
     return vectors, f"NOT ({' OR '.join(overlaps)})"
 
 
-def _by_hardness(index: Index, resolved: Resolved, *, top: int, all_are_hits: bool = False) -> tuple[Hit, ...]:
+def _known(index: Index, resolved: Resolved) -> tuple[Snapshot, Int[ndarray, "k"]]:
+    """Positions of the clips that a filter lets through, and in what."""
     snapshot = resolved.snapshot or index.store.snapshot("clips")
     positions = resolved.positions
     if positions is None:
         positions = np.arange(len(snapshot)) if resolved.sql in (None, "true") else snapshot.matching(resolved.sql)
-    return hits_of(index, snapshot, positions, top=top, nulls_too=all_are_hits)
+    return snapshot, positions
 
 
-def hits_of(
-    index: Index, snapshot: Snapshot, positions: Int[ndarray, "k"], *, top: int, nulls_too: bool = False
-) -> tuple[Hit, ...]:
-    """The ``top`` intervals of highest hardness among some clips; with ``nulls_too`` all of them count as hits."""
+def _all_hits(index: Index, resolved: Resolved, *, top: int) -> tuple[Hit, ...]:
+    """By filter alone: every clip that meets it is in an interval, also where hardness is null."""
+    snapshot, positions = _known(index, resolved)
+    rows = snapshot.take(positions, [*KEYS, "hardness"]).append_column(AT, pa.array(positions))
+    return whole_intervals(rows, partial(shown, snapshot), stride_us=stride_us(index), score="hardness", top=top)
+
+
+def hits_of(index: Index, snapshot: Snapshot, positions: Int[ndarray, "k"], *, top: int) -> tuple[Hit, ...]:
+    """The ``top`` intervals of highest hardness among some clips, as far as it is known."""
     rows = snapshot.take(positions, [*KEYS, "hardness"]).append_column(AT, pa.array(positions))
     value = rows["hardness"].cast(pa.float64()).to_numpy(zero_copy_only=False)
-    if not nulls_too:
-        kept = np.flatnonzero(~np.isnan(value))
-        rows, value = rows.take(pa.array(kept)), value[kept]
-    value = np.nan_to_num(value, nan=-1.0)
+    kept = np.flatnonzero(~np.isnan(value))
+    rows, value = rows.take(pa.array(kept)), value[kept]
 
     def fetch(limit: int) -> pa.Table:
         # Only what may be among the first is put in order: of a million clips that is what takes long.
@@ -202,10 +207,7 @@ def hits_of(
         ids = np.array(rows["clip_id"].take(pa.array(at)).to_pylist(), dtype=str)
         return rows.take(pa.array(at[np.lexsort((ids, -value[at]))[:limit]]))
 
-    def details(at: list[int]) -> pa.Table:
-        return snapshot.take(np.array(at, np.int64), list(SHOWN))
-
-    return intervals(fetch, details, stride_us=stride_us(index), score="hardness", top=top, all_are_hits=nulls_too)
+    return intervals(fetch, partial(shown, snapshot), stride_us=stride_us(index), score="hardness", top=top)
 
 
 def _with_moments(index: Index, hits: tuple[Hit, ...], resolved: Resolved) -> tuple[Hit, ...]:

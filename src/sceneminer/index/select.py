@@ -18,10 +18,10 @@ from sceneminer.index.near_duplicates import near_duplicates
 from sceneminer.index.query import Query
 from sceneminer.index.quota import FLAGS, HAS_TAG, PLACES, Quota, parse_quotas
 from sceneminer.index.resolve import resolve
-from sceneminer.index.scoring import unit_rows
 from sceneminer.index.search import Index, rank_query
 from sceneminer.index.selection import Selected, Selection
 from sceneminer.index.snapshot import Snapshot
+from sceneminer.index.vectors import unit_matrix
 
 MAX_N = 100_000
 POOL = 50_000
@@ -147,12 +147,8 @@ class _Candidates:
             yield self.unit(at[start : start + _AT_ONCE])
 
     def unit(self, at: Int[ndarray, "k"]) -> Float[ndarray, "k e"]:
-        column = self.snapshot.take(self.positions[at], ["embedding"])["embedding"].combine_chunks()
-        has = column.is_valid().to_numpy(zero_copy_only=False)
-        out = np.full((len(at), column.type.list_size), np.nan, np.float32)
-        vectors = column.drop_null().flatten().to_numpy(zero_copy_only=False)
-        out[has] = unit_rows(vectors.reshape(-1, column.type.list_size))
-        return out
+        column = self.snapshot.take(self.positions[at], ["embedding"])["embedding"]
+        return unit_matrix(column, missing=np.nan)
 
     def flag(self, column: str, at: Int[ndarray, "k"]) -> Bool[ndarray, "k"]:
         values = self.snapshot.take(self.positions[at], [column])[column].cast(pa.float64())

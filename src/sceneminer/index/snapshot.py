@@ -9,6 +9,8 @@ import pyarrow as pa
 from jaxtyping import Float, Int
 from numpy import ndarray
 
+from sceneminer.index.vectors import unit_matrix
+
 SAMPLE_ROWS = 8192
 """By which the share of rows that a filter keeps is estimated."""
 MAX_SHARES, MAX_REMEMBERED = 10_000, 4_000_000
@@ -55,7 +57,7 @@ class Snapshot:
         vectors = np.zeros((table.num_rows, width), np.float16)
         start = 0
         for batch in self._dataset.to_batches(columns=[vector], batch_size=_AT_ONCE):
-            vectors[start : start + batch.num_rows] = _unit(batch.column(0), width)
+            vectors[start : start + batch.num_rows] = unit_matrix(batch.column(0), missing=0.0)
             start += batch.num_rows
         self._vectors, self._has = vectors, np.any(vectors != 0, axis=1).astype(bool)
         self._all_addresses()
@@ -144,11 +146,3 @@ class Snapshot:
 
 def _spread(rows: int, wanted: int) -> pa.Array:
     return pa.array(np.linspace(0, max(rows - 1, 0), min(wanted, rows)).astype(np.int64))
-
-
-def _unit(column: pa.Array, width: int) -> Float[ndarray, "n e"]:
-    out = np.zeros((len(column), width), np.float32)
-    values = column.drop_null().flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
-    norms = np.linalg.norm(values, axis=1, keepdims=True)
-    out[column.is_valid().to_numpy(zero_copy_only=False)] = values / np.maximum(norms, 1e-12)
-    return out

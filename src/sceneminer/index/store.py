@@ -25,6 +25,7 @@ from numpy import ndarray
 from sceneminer.index.errors import IndexFault, WriterBusyError
 from sceneminer.index.schema import FORMAT_VERSION, TABLES, UNIT_TABLES, schema_of
 from sceneminer.index.snapshot import Snapshot
+from sceneminer.index.vectors import matrix, unit_rows
 from sceneminer.index.where import quote
 
 ANN_FROM_ROWS = 50_000
@@ -255,9 +256,7 @@ class Store:
         with self.table("clips") as table:
             dataset = table.to_lance()
             at = np.unique(np.linspace(0, max(dataset.count_rows() - 1, 0), rows).astype(np.int64))
-            column = dataset.take(pa.array(at), columns=["embedding"])["embedding"].drop_null().combine_chunks()
-        vectors = column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), -1)
-        return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+            return unit_rows(matrix(dataset.take(pa.array(at), columns=["embedding"])["embedding"]))
 
     def has_ann(self) -> bool:
         with self.table("clips") as table:

@@ -8,15 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-import sqlglot
 from sqlglot import exp
-from sqlglot.errors import ErrorLevel, SqlglotError
+from sqlglot.errors import ErrorLevel
 
 from sceneminer.index.errors import QueryError
+from sceneminer.index.where_tree import DIALECT, condition_tree, present_parts
 from sceneminer.labels.prompts import TAGS
 
 Kind = Literal["number", "text", "bool"]
-_DIALECT = "postgres"
 MAX_LENGTH = 4000
 MAX_NODES = 400
 MAX_DEPTH = 60
@@ -127,14 +126,7 @@ def parse_condition(text: str) -> exp.Expr:
         text.encode()
     except UnicodeEncodeError as error:
         raise QueryError(f"expected a filter in UTF-8, found {text!r}") from error
-    try:
-        statements = sqlglot.parse(f"SELECT 1 WHERE {text}", read=_DIALECT)
-    except (SqlglotError, RecursionError) as error:
-        raise QueryError(f"expected a filter such as risk > 0.6 and tag.rain > 0.5, found {text!r}") from error
-    select = statements[0] if len(statements) == 1 else None
-    if not isinstance(select, exp.Select) or set(_present(select)) != {"expressions", "where"}:
-        raise QueryError(f"expected one condition and nothing else, found {text!r}")
-    condition = select.args["where"].this
+    condition = condition_tree(text)
     nodes = sum(1 for _ in condition.walk())
     if nodes > MAX_NODES:
         raise QueryError(f"expected a filter of at most {MAX_NODES} parts, found {nodes}")
@@ -161,10 +153,6 @@ def _depth(node: exp.Expr) -> int:
         deepest = max(deepest, depth)
         stack += [(child, depth + 1) for child in here.iter_expressions()]
     return deepest
-
-
-def _present(node: exp.Expr) -> list[str]:
-    return [key for key, value in node.args.items() if value not in (None, [], False)]
 
 
 def _condition(node: exp.Expr, at: _At) -> str:
@@ -230,7 +218,7 @@ def _compare(left: exp.Expr, sign: str, right: exp.Expr, at: _At) -> str:
 
 
 def require_known_parts(node: exp.Expr) -> None:
-    unknown = set(_present(node)) - _PARTS.get(type(node), set(_present(node)))
+    unknown = set(present_parts(node)) - _PARTS.get(type(node), set(present_parts(node)))
     if unknown:
         raise QueryError(f"expected a plain {_name(node)}, found it with {', '.join(sorted(unknown))}")
 
@@ -284,7 +272,7 @@ def number_of(text: str) -> str:
 
 def said(node: exp.Expr) -> str:
     """What was read, short enough for a message."""
-    return node.sql(dialect=_DIALECT, unsupported_level=ErrorLevel.IGNORE)[:80]
+    return node.sql(dialect=DIALECT, unsupported_level=ErrorLevel.IGNORE)[:80]
 
 
 def _name(node: exp.Expr) -> str:

@@ -1,11 +1,4 @@
-"""Filters that speak of agents: which part is about the clip, which about an agent at an instant.
-
-In one conjunction all conditions on an agent are on the same agent at the same instant. ``not`` before such a
-condition is about that agent; ``none(...)`` says that no agent of the clip meets it at any instant.
-"""
-
-from collections.abc import Mapping
-from dataclasses import dataclass
+"""Conditions on one agent at one instant, from the tree that sqlglot reads to terms that are checked one by one."""
 
 from sqlglot import exp
 
@@ -32,9 +25,7 @@ from sceneminer.index.errors import QueryError
 from sceneminer.index.where import (
     ARITHMETIC,
     COMPARISONS,
-    clip_sql,
     number_of,
-    parse_condition,
     require_known_parts,
     said,
 )
@@ -42,146 +33,20 @@ from sceneminer.index.where import (
 _FUNCTIONS = (*words.PLACES, *words.TURNS, "lasting", "some", "none")
 
 
-@dataclass(frozen=True)
-class OfClip:
-    """A condition on columns of the clip, as SQL that we wrote."""
-
-    sql: str
-
-
-@dataclass(frozen=True)
-class Somebody:
-    """At some instant of the clip some agent meets the condition."""
-
-    condition: Condition
-
-
-@dataclass(frozen=True)
-class Nobody:
-    """Agents of the clip are known, and none meets the condition at any instant."""
-
-    condition: Condition
-
-
-@dataclass(frozen=True)
-class All:
-    parts: tuple["Plan", ...]
-
-
-@dataclass(frozen=True)
-class OneOf:
-    parts: tuple["Plan", ...]
-
-
-Plan = OfClip | Somebody | Nobody | All | OneOf
-
-
-def parse_plan(text: str, *, added: Mapping[str, str] | None = None) -> Plan:
-    """What a filter asks of clips and of agents; QueryError where it uses what is not allowed."""
-    return _plan(parse_condition(text), added or {})
-
-
-def _plan(node: exp.Expr, added: Mapping[str, str]) -> Plan:
-    node = _bare(node)
-    if not _speaks_of_agents(node):
-        return OfClip(clip_sql(node, added))
-    if _function(node) in ("some", "none"):
-        condition = _condition(_arguments(node, 1, 1)[0])
-        return Somebody(condition) if _function(node) == "some" else Nobody(condition)
-    if _only_agents(node):
-        return Somebody(_condition(node))
-    if isinstance(node, exp.And):
-        parts = list(_flat(node, exp.And))
-        bound = [part for part in parts if _only_agents(part)]
-        rest = [_plan(part, added) for part in parts if not _only_agents(part)]
-        return All((*rest, *([Somebody(Every(tuple(map(_condition, bound))))] if bound else [])))
-    if isinstance(node, exp.Or):
-        return OneOf(tuple(_plan(part, added) for part in _flat(node, exp.Or)))
-    if isinstance(node, exp.Not):
-        return _negated(node.this, added)
-    raise QueryError(f"expected conditions on the clip and on an agent joined by and, or, not; found {said(node)}")
-
-
-def _negated(node: exp.Expr, added: Mapping[str, str]) -> Plan:
-    """Of what speaks of clips and agents both: each part is negated, and no agent means none at all."""
-    node = _bare(node)
-    if not _speaks_of_agents(node):
-        return OfClip(f"(NOT {clip_sql(node, added)})")
-    if isinstance(node, exp.Not):
-        return _plan(node.this, added)
-    if isinstance(node, exp.And | exp.Or):
-        whole = _plan(node, added)
-        return _opposite(whole)
-    return _opposite(_plan(node, added))
-
-
-def _opposite(plan: Plan) -> Plan:
-    match plan:
-        case OfClip(sql):
-            return OfClip(f"(NOT {sql})")
-        case Somebody(condition):
-            return Nobody(condition)
-        case Nobody(condition):
-            return Somebody(condition)
-        case All(parts):
-            return OneOf(tuple(map(_opposite, parts)))
-        case OneOf(parts):
-            return All(tuple(map(_opposite, parts)))
-
-
-def _bare(node: exp.Expr) -> exp.Expr:
-    while isinstance(node, exp.Paren):
-        node = node.this
-    return node
-
-
-def _flat(node: exp.Expr, kind: type[exp.Expr]):
-    node = _bare(node)
-    if isinstance(node, kind):
-        require_known_parts(node)
-        yield from _flat(node.this, kind)
-        yield from _flat(node.args["expression"], kind)
-    else:
-        yield node
-
-
-def _name(node: exp.Expr) -> str:
-    return ".".join(part.name for part in node.parts).lower() if isinstance(node, exp.Column) else ""
-
-
-def _function(node: exp.Expr) -> str:
-    return node.name.lower() if isinstance(node, exp.Anonymous) else ""
-
-
-def _is_of_agent(node: exp.Expr) -> bool:
-    return _name(node).startswith(("agent.", "measure.")) or _function(node) in _FUNCTIONS
-
-
-def _speaks_of_agents(node: exp.Expr) -> bool:
-    return any(_is_of_agent(part) for part in node.walk())
-
-
-def _only_agents(node: exp.Expr) -> bool:
-    """Whether nothing in it is about the clip, so that it is a condition on one agent at one instant."""
-    if any(_function(part) in ("some", "none") for part in node.walk()):
-        return False
-    columns = [part for part in node.walk() if isinstance(part, exp.Column)]
-    return _speaks_of_agents(node) and all(_is_of_agent(column) for column in columns)
-
-
-def _condition(node: exp.Expr) -> Condition:
-    node = _bare(node)
+def agent_condition(node: exp.Expr) -> Condition:
+    """A condition on an agent; QueryError where it uses what is not allowed."""
+    node = bare(node)
     require_known_parts(node)
     if node.args.get("negate"):
         positive = node.copy()
         positive.set("negate", None)
-        return Never(_condition(positive))
+        return Never(agent_condition(positive))
     if isinstance(node, exp.And):
-        return Every(tuple(_condition(part) for part in _flat(node, exp.And)))
+        return Every(tuple(agent_condition(part) for part in flat(node, exp.And)))
     if isinstance(node, exp.Or):
-        return Either(tuple(_condition(part) for part in _flat(node, exp.Or)))
+        return Either(tuple(agent_condition(part) for part in flat(node, exp.Or)))
     if isinstance(node, exp.Not):
-        return Never(_condition(node.this))
+        return Never(agent_condition(node.this))
     if isinstance(node, exp.Anonymous):
         return _called(node)
     if isinstance(node, exp.Is):
@@ -206,7 +71,7 @@ def _condition(node: exp.Expr) -> Condition:
 
 
 def _is(node: exp.Is) -> Condition:
-    name = _name(_bare(node.this))
+    name = _name(bare(node.this))
     if name not in (*words.NUMBERS, *words.TEXTS, *words.BOOLS):
         raise _unknown(node.this)
     if isinstance(node.expression, exp.Null):
@@ -217,7 +82,7 @@ def _is(node: exp.Is) -> Condition:
 
 
 def _compared(left: exp.Expr, sign: str, right: exp.Expr) -> Condition:
-    left, right = _bare(left), _bare(right)
+    left, right = bare(left), bare(right)
     if _is_text(left) and not _is_text(right):
         left, right = right, left
     if _name(left) in words.TEXTS and _is_text(right) and sign in ("=", "!="):
@@ -245,7 +110,7 @@ def _categories(text: str) -> frozenset[str]:
 
 
 def _value(node: exp.Expr) -> Value:
-    node = _bare(node)
+    node = bare(node)
     require_known_parts(node)
     if isinstance(node, exp.Literal) and not node.is_string:
         return Number(float(number_of(node.this)))
@@ -264,16 +129,16 @@ def _value(node: exp.Expr) -> Value:
 
 
 def _called(node: exp.Anonymous) -> Condition:
-    name = _function(node)
+    name = function_of(node)
     if name in words.PLACES:
-        return _placed(name, _arguments(node, 1, 2))
+        return _placed(name, arguments(node, 1, 2))
     if name == "lasting":
-        condition, seconds = _arguments(node, 2, 2)
-        return Lasting(_condition(condition), _metres_or_seconds(seconds, "seconds", 600.0))
+        condition, seconds = arguments(node, 2, 2)
+        return Lasting(agent_condition(condition), _metres_or_seconds(seconds, "seconds", 600.0))
     if name == "turning":
-        return _turning(_arguments(node, 0, 1))
+        return _turning(arguments(node, 0, 1))
     if name in ("accelerating", "braking"):
-        _arguments(node, 0, 0)
+        arguments(node, 0, 0)
         sign, limit = (">=", words.ACCELERATES_MPS2) if name == "accelerating" else ("<=", -words.ACCELERATES_MPS2)
         return Compare(sign, Column("agent.acceleration_mps2"), Number(limit))
     raise QueryError(f"function {name!r} is not allowed here; expected one of {', '.join(_FUNCTIONS)}")
@@ -299,11 +164,11 @@ def _turning(arguments: list[exp.Expr]) -> Condition:
     return Every((moves, left if side == "left" else right))
 
 
-def _arguments(node: exp.Expr, fewest: int, most: int) -> list[exp.Expr]:
-    found = [_bare(part) for part in node.expressions]
+def arguments(node: exp.Expr, fewest: int, most: int) -> list[exp.Expr]:
+    found = [bare(part) for part in node.expressions]
     if not fewest <= len(found) <= most:
         many = str(fewest) if fewest == most else f"{fewest} to {most}"
-        raise QueryError(f"expected {_function(node)} with {many} arguments, found {len(found)}")
+        raise QueryError(f"expected {function_of(node)} with {many} arguments, found {len(found)}")
     return found
 
 
@@ -317,3 +182,43 @@ def _metres_or_seconds(node: exp.Expr, unit: str, most: float) -> float:
 def _unknown(node: exp.Expr) -> QueryError:
     known = ", ".join((*words.TEXTS, *words.NUMBERS, *words.BOOLS))
     return QueryError(f"unknown {said(node)}; expected one of {known}")
+
+
+def bare(node: exp.Expr) -> exp.Expr:
+    while isinstance(node, exp.Paren):
+        node = node.this
+    return node
+
+
+def flat(node: exp.Expr, kind: type[exp.Expr]):
+    node = bare(node)
+    if isinstance(node, kind):
+        require_known_parts(node)
+        yield from flat(node.this, kind)
+        yield from flat(node.args["expression"], kind)
+    else:
+        yield node
+
+
+def _name(node: exp.Expr) -> str:
+    return ".".join(part.name for part in node.parts).lower() if isinstance(node, exp.Column) else ""
+
+
+def function_of(node: exp.Expr) -> str:
+    return node.name.lower() if isinstance(node, exp.Anonymous) else ""
+
+
+def _is_of_agent(node: exp.Expr) -> bool:
+    return _name(node).startswith(("agent.", "measure.")) or function_of(node) in _FUNCTIONS
+
+
+def speaks_of_agents(node: exp.Expr) -> bool:
+    return any(_is_of_agent(part) for part in node.walk())
+
+
+def only_agents(node: exp.Expr) -> bool:
+    """Whether nothing in it is about the clip, so that it is a condition on one agent at one instant."""
+    if any(function_of(part) in ("some", "none") for part in node.walk()):
+        return False
+    columns = [part for part in node.walk() if isinstance(part, exp.Column)]
+    return speaks_of_agents(node) and all(_is_of_agent(column) for column in columns)

@@ -3,11 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import sqlglot
 from sqlglot import exp
-from sqlglot.errors import SqlglotError
 
 from sceneminer.index.errors import QueryError
+from sceneminer.index.where_tree import condition_tree
 
 MAX_TEXT = 1000
 MAX_PARTS = 16
@@ -55,15 +54,11 @@ def parse_text(text: str) -> TextQuery:
     if '"' not in text:
         return TextQuery((text.strip(),), Part(0))
     try:
-        statements = sqlglot.parse(f"SELECT 1 WHERE {text}", read="postgres")
-    except (SqlglotError, RecursionError) as error:
+        condition = condition_tree(text)
+    except QueryError as error:
         raise _wrong(text) from error
-    select = statements[0] if len(statements) == 1 else None
-    present = {key for key, value in select.args.items() if value} if select is not None else set()
-    if not isinstance(select, exp.Select) or present != {"expressions", "where"}:
-        raise _wrong(text)
     texts: list[str] = []
-    tree = _node(select.args["where"].this, texts, text)
+    tree = _node(condition, texts, text)
     if len(texts) > MAX_PARTS:
         raise QueryError(f"expected at most {MAX_PARTS} quoted texts, found {len(texts)}")
     return TextQuery(tuple(texts), tree)

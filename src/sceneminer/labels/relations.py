@@ -192,17 +192,19 @@ def _in_ego_lane(agents, ego, lanes, rows, cols, points) -> tuple[ndarray, ndarr
     for k, following in enumerate(onward):
         for s in following:
             backward[s].append(k)
-    at, lane_of = tree.query(points, predicate="intersects")
+    point, lane_of = tree.query(points, predicate="intersects")
+    order = np.argsort(cols[point], kind="stable")
+    point, lane_of = point[order], lane_of[order]
+    edges = np.searchsorted(cols[point], np.arange(agents.x_m.shape[1] + 1))
     body = ego.body()
-    held = np.zeros((len(points), len(lanes)), bool)
-    held[at, lane_of] = True
     for t in np.unique(cols):
         own = own_lanes(tree, lanes, body.x_m[t], body.y_m[t], body.yaw_rad[t])
         if own:
-            here = np.flatnonzero(cols == t)
-            chain = sorted(_reached(own, onward) | _reached(own, backward))
             known[:, t] = True
-            flag[rows[here], t] = held[here][:, chain].any(1)
+            chain = np.zeros(len(lanes), bool)
+            chain[sorted(_reached(own, onward) | _reached(own, backward))] = True
+            held = slice(edges[t], edges[t + 1])
+            flag[rows[point[held][chain[lane_of[held]]]], t] = True
     return flag, known
 
 

@@ -93,11 +93,10 @@ class Situation:
         return any(re.search(rf"\b(?:{pattern})\b", self.description) for pattern in patterns)
 
 
-def situation_of(log: Log) -> Situation:
-    """Reads tracks and map of a Log and puts all on one clock."""
+def situation_of(log: Log, hdmap: HdMap | None) -> Situation:
+    """Reads tracks of a Log and puts them, ego and its map on one clock."""
     times = np.arange(log.start_us, log.end_us + 1, round(1e6 / RATE_HZ), dtype=np.int64)
     tracks = log.store.read_tracks() if log.has_tracks else ()
-    hdmap = log.store.read_map() if log.has_map else None
     ego = ego_states(log, times) if np.any(log.pose_known(times)) else None
     if hdmap is not None and ego is not None:
         (west, east), (south, north) = ((np.nanmin(v), np.nanmax(v)) for v in (ego.x_m, ego.y_m))

@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from sceneminer.data.clip import Clip
+from sceneminer.data.hdmap import HdMap
 from sceneminer.data.log import Log
 from sceneminer.labels import tag_agents, tag_ego, tag_road, tag_words
 from sceneminer.labels.prompts import TAGS
@@ -47,10 +48,15 @@ def label_tags(log: Log, clips: tuple[Clip, ...]) -> list[dict[str, bool | None]
 
     Raises ValueError where a clip belongs to another Log or lies outside it, MediaError where the Log's map is broken.
     """
+    return label_tags_with(log.store.read_map() if log.has_map else None, log, clips)
+
+
+def label_tags_with(hdmap: HdMap | None, log: Log, clips: tuple[Clip, ...]) -> list[dict[str, bool | None]]:
+    """``label_tags`` with a map that has been read already, or without one."""
     for clip in clips:
         if clip.log_id != log.log_id or clip.end_us < log.start_us or clip.start_us > log.end_us:
             raise ValueError(f"expected clips of {log.log_id} within its span, found {clip.clip_id}")
-    at = situation_of(log)
+    at = situation_of(log, hdmap)
     return [{tag: rule(here, span) for tag, rule in _ordered()} for here, span in (_seen(at, clip) for clip in clips)]
 
 

@@ -1,23 +1,23 @@
 """What is known without a model: ego motion, risk from given tracks, tags by rule."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy import ndarray
 
 from sceneminer.data.errors import Issue, MediaError
 from sceneminer.data.hdmap import HdMap
 from sceneminer.data.log import Log
-from sceneminer.data.track import Track, states_at
+from sceneminer.data.track import AgentStates, Track, states_at
 from sceneminer.geometry.pose import wrap_angle, yaw_of
 from sceneminer.index.schema import AGENTS_SCHEMA, FRAMES_SCHEMA
-from sceneminer.labels.ego import ego_states, smoothed
+from sceneminer.labels.ego import EgoStates, ego_states, smoothed
 from sceneminer.labels.relations import relations
 from sceneminer.labels.risk import RiskFrames, clip_risk, measure
-from sceneminer.labels.tags import label_tags
+from sceneminer.labels.tags import label_tags_with
 from sceneminer.mine.units import Unit
 
 RISK_STEP_US = 100_000
@@ -33,6 +33,14 @@ _MEASURES = (
     "a_lat_req_mps2",
     "rss_violation",
 )
+
+
+@dataclass(frozen=True, eq=False)
+class _Scene:
+    """Agents and ego on the 10 Hz clock."""
+
+    agents: AgentStates
+    ego: EgoStates
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,11 +63,11 @@ def track_signals(unit: Unit) -> TrackSignals:
     times = log.start_us + np.arange(first, last + 1, dtype=np.int64) * RISK_STEP_US
     times = times[times <= log.end_us]
     tracks = _overlapping(log.store.read_tracks(), times) if log.has_tracks else ()
-    risk = None
-    if log.has_tracks and log.has_poses:
-        risk = measure(states_at(tracks, times), ego_states(log, times))
+    scene = _Scene(states_at(tracks, times), ego_states(log, times)) if log.has_tracks and log.has_poses else None
+    risk = None if scene is None else measure(scene.agents, scene.ego)
     speed, distance = _ego_motion(log, times)
-    tags, unusable_map = _label_tags(unit)
+    hdmap, unusable_map = _read_map(log)
+    tags = label_tags_with(hdmap, log, unit.clips)
     clips = []
     for clip, labels in zip(unit.clips, tags, strict=True):
         inside = (times >= clip.start_us) & (times <= clip.end_us)
@@ -70,22 +78,16 @@ def track_signals(unit: Unit) -> TrackSignals:
             row.update(_explained(risk, clip.start_us, clip.end_us))
         clips.append(row)
     frames = _frame_rows(unit, times, speed, risk)
-    agents = _agent_rows(unit, tracks, times, None if unusable_map else _read_map(log))
+    agents = _agent_rows(unit, tracks, scene, hdmap)
     return TrackSignals(tuple(clips), frames, agents, unusable_map)
 
 
-def _read_map(log: Log) -> HdMap | None:
-    return log.store.read_map() if log.has_map else None
-
-
-def _label_tags(unit: Unit) -> tuple[list[dict[str, bool | None]], Issue | None]:
-    """Tags by rule; without the map where it cannot be used."""
+def _read_map(log: Log) -> tuple[HdMap | None, Issue | None]:
+    """The map, or why it cannot be used."""
     try:
-        return label_tags(unit.log, unit.clips), None
+        return (log.store.read_map() if log.has_map else None), None
     except MediaError as error:
-        if not unit.log.has_map:
-            raise
-        return label_tags(replace(unit.log, has_map=False), unit.clips), error.issue
+        return None, error.issue
 
 
 def _explained(risk: RiskFrames, start_us: int, end_us: int) -> dict[str, Any]:
@@ -140,11 +142,11 @@ def _frame_rows(unit: Unit, times: ndarray, speed: ndarray, risk: RiskFrames | N
     return pa.Table.from_pylist(rows, schema=FRAMES_SCHEMA)
 
 
-def _agent_rows(unit: Unit, tracks: tuple[Track, ...], grid_us: ndarray, hdmap: HdMap | None) -> pa.Table:
+def _agent_rows(unit: Unit, tracks: tuple[Track, ...], scene: _Scene | None, hdmap: HdMap | None) -> pa.Table:
     log = unit.log
     times = log.reference_times_us
     times = times[(times >= unit.start_us) & (times < unit.end_us)]
-    if not tracks or not log.has_poses or len(times) == 0:
+    if not tracks or scene is None or len(times) == 0:
         return pa.Table.from_pylist([], schema=AGENTS_SCHEMA)
     agents = states_at(tracks, times)
     frames = measure(agents, ego_states(log, times))
@@ -173,16 +175,14 @@ def _agent_rows(unit: Unit, tracks: tuple[Track, ...], grid_us: ndarray, hdmap: 
     for name, values in columns.items():
         picked = values[a, t].astype(np.float32)
         table[name] = pa.array(picked, mask=~np.isfinite(picked))
-    table |= _relation_columns(log, tracks, grid_us, hdmap, rows=a, times_us=times[t])
+    table |= _relation_columns(scene, hdmap, rows=a, times_us=times[t])
     return pa.table(table, schema=AGENTS_SCHEMA)
 
 
-def _relation_columns(
-    log: Log, tracks: tuple[Track, ...], grid_us: ndarray, hdmap: HdMap | None, *, rows: ndarray, times_us: ndarray
-) -> dict[str, pa.Array]:
-    """Relations of some tracks at some times: told on the finer clock, of which each time takes the nearest instant."""
-    found = relations(smoothed(states_at(tracks, grid_us)), ego_states(log, grid_us), hdmap)
-    at = np.clip(np.round((times_us - grid_us[0]) / RISK_STEP_US).astype(int), 0, len(grid_us) - 1)
+def _relation_columns(scene: _Scene, hdmap: HdMap | None, *, rows: ndarray, times_us: ndarray) -> dict[str, pa.Array]:
+    """Relations of some agents at some times: told on the finer clock, at the instant next to each time."""
+    found = relations(smoothed(scene.agents), scene.ego, hdmap)
+    at = _instants(scene.agents, rows, times_us)
     columns = {}
     for name, rate in found.rates.items():
         picked = rate[rows, at].astype(np.float32)
@@ -190,6 +190,18 @@ def _relation_columns(
     for name, flag in found.flags.items():
         columns[name] = pa.array(flag[rows, at], mask=~found.known[name][rows, at])
     return columns
+
+
+def _instants(agents: AgentStates, rows: ndarray, times_us: ndarray) -> Int[ndarray, "n"]:
+    """Of each agent and time the nearest instant of the clock, or the one across where the agent is only seen there.
+
+    An agent is seen from its first box to its last one, which seldom lie on the clock.
+    """
+    steps = (times_us - agents.times_us[0]) / RISK_STEP_US
+    near = np.round(steps).astype(int)
+    across = np.where(near > steps, near - 1, near + 1)
+    near, across = (np.clip(at, 0, len(agents.times_us) - 1) for at in (near, across))
+    return np.where(agents.present[rows, near], near, across)
 
 
 def _mean(values: ndarray) -> float | None:

@@ -15,6 +15,7 @@ from sceneminer.index.head_files import read_entries
 from sceneminer.index.hits import Hit
 from sceneminer.index.search import Index, hits_of
 from sceneminer.index.snapshot import Snapshot
+from sceneminer.index.vectors import matrix
 from sceneminer.labels.prompts import TAGS
 
 MAX_POINTS = 1_000_000
@@ -109,5 +110,4 @@ def _axes(snapshot: Snapshot, positions: Int[ndarray, "n"]) -> tuple[ndarray, nd
 
 def _embeddings(snapshot: Snapshot, positions: Int[ndarray, "n"]) -> Any:
     for start in range(0, len(positions), 16_384):
-        column = snapshot.take(positions[start : start + 16_384], ["embedding"])["embedding"].combine_chunks()
-        yield column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), -1).astype(np.float64)
+        yield matrix(snapshot.take(positions[start : start + 16_384], ["embedding"])["embedding"]).astype(np.float64)
