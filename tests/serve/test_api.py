@@ -16,8 +16,10 @@ from PIL import Image
 from sceneminer.index.search import search
 from sceneminer.index.selection import read_selection
 from sceneminer.serve.app import make_app
-from sceneminer.serve.gate import COOKIE, Gate
+from sceneminer.serve.gate import Gate, cookie_name
 from sceneminer.serve.settings import Settings
+
+SESSION = cookie_name("127.0.0.1:8765")
 
 
 @pytest.fixture
@@ -136,7 +138,7 @@ def test_recordings_that_are_gone_are_said_and_the_rest_still_works(town, tmp_pa
     root = next(p for p in town.folder.parent.iterdir() if (p / "v1.0-mini").is_dir() or (p / "samples").is_dir())
     settings = Settings(town.folder, exports=tmp_path)
     client = TestClient(Gate(make_app(town, settings), settings), base_url="http://127.0.0.1:8765")
-    client.cookies.set(COOKIE, settings.session)
+    client.cookies.set(SESSION, settings.session)
     root.rename(moved)
     try:
         told = client.get(f"/api/clips/{clip}").json()
@@ -193,7 +195,7 @@ def test_names_are_no_paths(client, settings, clip, name):
 def test_read_only_writes_nothing(town, tmp_path, clip):
     settings = Settings(town.folder, exports=tmp_path / "e", can_write=False)
     client = TestClient(Gate(make_app(town, settings), settings), base_url="http://127.0.0.1:8765")
-    client.cookies.set(COOKIE, settings.session)
+    client.cookies.set(SESSION, settings.session)
     for path, body in (
         ("/api/selections", {"name": "a", "clip_ids": [clip]}),
         ("/api/select", {"name": "a", "n": 1}),
@@ -207,7 +209,7 @@ def test_thumbs_train_a_head_on_the_spot_and_keep_it_when_asked(tmp_path):
     index = make_index(tmp_path / "i", logs=20, per_log=20)
     settings = Settings(index.folder, exports=tmp_path)
     client = TestClient(Gate(make_app(index, settings), settings), base_url="http://127.0.0.1:8765")
-    client.cookies.set(COOKIE, settings.session)
+    client.cookies.set(SESSION, settings.session)
     pairs = [(log, k) for log in range(20) for k in range(0, 19, 2)]
     foggy = [clip_id(*pair) for pair in pairs if is_foggy(*pair)][:20]
     clear = [clip_id(*pair) for pair in pairs if not is_foggy(*pair)][:20]
@@ -231,6 +233,6 @@ def test_a_null_value_is_null_in_json_too(tmp_path):
     index.store.merge_columns("clips", "clip_id", rows)
     settings = Settings(index.folder)
     client = TestClient(Gate(make_app(index, settings), settings), base_url="http://127.0.0.1:8765")
-    client.cookies.set(COOKIE, settings.session)
+    client.cookies.set(SESSION, settings.session)
     told = client.post("/api/search", json={"where": "images > 0"})
     assert told.status_code == 200 and "NaN" not in told.text

@@ -12,9 +12,10 @@ from schemathesis.specs.openapi.checks import (
 from starlette.testclient import TestClient
 
 from sceneminer.serve.app import make_app
-from sceneminer.serve.gate import COOKIE, Gate
+from sceneminer.serve.gate import Gate, cookie_name
 from sceneminer.serve.settings import Settings
 
+SESSION = cookie_name("127.0.0.1:8765")
 CHECKS = (not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance)
 OPERATIONS = (
     "GET /api/info",
@@ -44,7 +45,7 @@ def served(town, tmp_path_factory):
     app = make_app(town, told)
     found = schemathesis.openapi.from_dict(app.openapi()).get_all_operations()
     client = TestClient(Gate(app, told), base_url="http://127.0.0.1:8765", raise_server_exceptions=False)
-    client.cookies.set(COOKIE, told.session)
+    client.cookies.set(SESSION, told.session)
     return {operation.ok().label: operation.ok() for operation in found}, client
 
 

@@ -185,6 +185,10 @@ def serve(
         Path | None, typer.Option(help="Folder for selections and exports; by default INDEX-exports.")
     ] = None,
     read_only: Annotated[bool, typer.Option("--read-only", help="No heads, selections or exports.")] = False,
+    origin: Annotated[
+        list[str] | None,
+        typer.Option(help="Another address under which browsers reach it, e.g. https://scenes.example; several times."),
+    ] = None,
 ) -> None:
     """Open the page: search, look, mark, train, select and export in the browser.
 
@@ -193,7 +197,7 @@ def serve(
     from sceneminer.serve.run import serve as serve_index
     from sceneminer.serve.settings import Settings
 
-    settings = Settings(index, host, port, exports=exports, can_write=not read_only)
+    settings = Settings(index, host, port, exports=exports, can_write=not read_only, origins=tuple(origin or ()))
     serve_index(replace(settings, token=None) if no_token else settings)
 
 
