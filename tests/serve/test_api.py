@@ -168,7 +168,7 @@ def test_picked_and_chosen_selections_export(client, town, settings, clip):
     ids = sorted(town.store.read("clips", columns=["clip_id"])["clip_id"].to_pylist())
     picked = client.post("/api/selections", json={"name": "mine", "clip_ids": [ids[1], ids[0]]}).json()
     assert [item["clip_id"] for item in picked["selection"]["items"]] == [ids[1], ids[0]]
-    assert client.post("/api/selections", json={"name": "mine", "clip_ids": [ids[0]]}).status_code == 400
+    assert client.post("/api/selections", json={"name": "mine", "clip_ids": [ids[0]]}).status_code == 409
     assert client.post("/api/selections", json={"name": "other", "clip_ids": ["nobody"]}).status_code == 404
     chosen = client.post("/api/select", json={"name": "two", "n": 2, "quotas": ["log<=1"], "exclude": ["mine"]}).json()
     assert len({item["log_id"] for item in chosen["selection"]["items"]}) == len(chosen["selection"]["items"])

@@ -219,7 +219,7 @@ def test_without_a_token_only_this_machine_is_served(town):
 def test_a_server_of_all_addresses_must_know_its_name(town):
     with pytest.raises(IndexFault, match="--origin http://NAME:8765"):
         serve(Settings(town.folder, host="0.0.0.0"))
-    with pytest.raises(IndexFault, match="found scenes.example"):
+    with pytest.raises(IndexFault, match=r"found scenes\.example"):
         serve(Settings(town.folder, origins=("scenes.example",)))
 
 
@@ -227,4 +227,4 @@ def test_selections_go_beside_an_index_however_it_is_named(town, monkeypatch):
     beside = town.folder.with_name(town.folder.name + "-exports")
     assert Settings(town.folder).work == beside
     monkeypatch.chdir(town.folder)
-    assert Settings(Path(".")).work == beside
+    assert Settings(Path()).work == beside
