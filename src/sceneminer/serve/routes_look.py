@@ -40,6 +40,7 @@ def search_routes(state: State) -> APIRouter:
     def search(body: bodies.SearchBody) -> dict[str, Any]:
         """The best intervals of a query, with the parts of their scores; of no query at all, the hardest."""
         begun = time.perf_counter()
+        state.remember()
         query = _query_of_body(body, state)
         if query is None:
             hits = hardest(index, top=body.top) if "hardness" in index.manifest else ()
@@ -54,7 +55,7 @@ def search_routes(state: State) -> APIRouter:
         begun = time.perf_counter()
         labels = mark(body.relevant, body.not_relevant)
         resolved = resolve(index.store, body.where, added=filter_names(index.store))
-        with state.encoding:
+        with state.training:
             preview = preview_relevance(index, labels)
         hits = preview_hits(index, preview, resolved, top=body.top)
         took = round(1000 * (time.perf_counter() - begun), 1)
@@ -131,7 +132,7 @@ def map_routes(state: State) -> APIRouter:
         points = found.points()
         (x0, y0), (x1, y1) = points.xy.min(0).tolist(), points.xy.max(0).tolist()
         told = {"points": len(points.xy), "bounds": [x0, y0, x1, y1], "version": str(found.version)}
-        return plain(told | {"explained": points.explained})
+        return plain(told | {"explained": points.plane.explained})
 
     @router.get("/points", responses=BYTES, response_class=Response)
     def points() -> Response:

@@ -1,6 +1,8 @@
 """What the routes of one server share, and what all of them answer when they cannot."""
 
+import math
 import threading
+import time
 from typing import Annotated, Any
 
 from fastapi import Path as InPath
@@ -35,22 +37,33 @@ BYTES: dict[int | str, dict[str, Any]] = {
 }
 
 
+REMEMBER_EVERY_S = 60.0
+"""While an index is being mined every commit makes what is held in memory out of date."""
+
+
 class State:
     """What routes share."""
 
     def __init__(self, index: Index, settings: Settings):
         self.index, self.settings = index, settings
-        self.media, self.map, self.forecaster = Media(index), IndexMap(index), Forecaster()
-        self.library = Library(index, settings.work)
         # One model, one pass at a time: torch uses all cores for each.
-        self.encoding = threading.Lock()
-        self._loading = threading.Lock()
+        self.encoding, self.training = threading.Lock(), threading.Lock()
+        self.media, self.map, self.forecaster = Media(index), IndexMap(index), Forecaster(self.encoding)
+        self.library = Library(index, settings.work)
+        self._loading, self._loaded_s = threading.Lock(), -math.inf
+
+    def remember(self) -> None:
+        """Hold the clips in memory again where somebody has written since; beside, and now and then at most."""
+        due = time.monotonic() - self._loaded_s > REMEMBER_EVERY_S
+        if due and not self.index.store.snapshot("clips").in_memory:
+            threading.Thread(target=self.keep_in_memory, daemon=True).start()
 
     def keep_in_memory(self) -> None:
         """Hold the clips in memory as they are now, where they fit; searches from disk go on meanwhile."""
         store = self.index.store
         if store.snapshot("clips").in_memory or not self._loading.acquire(blocking=False):
             return
+        self._loaded_s = time.monotonic()
         try:
             if store.rows("clips") * (2 * int(self.index.manifest["embed_dim"]) + 300) <= MAX_MEMORY:
                 store.keep_in_memory()
