@@ -46,6 +46,25 @@ def test_a_search_is_that_of_the_python_api(client, town):
     assert hardest["query"] is None and hardest["hits"]
 
 
+def test_each_clip_by_itself(tmp_path, visit):
+    index = make_index(tmp_path / "i", logs=4, per_log=6)
+    client = visit(index, tmp_path)
+    ids = {clip_id(log, k) for log in range(4) for k in range(6)}
+    seen = ids - {clip_id(log, 5) for log in range(4)}
+    far = [[-9, -9], [9, -9], [9, 9], [-9, 9]]
+    for path, body, expected in (
+        ("/api/search", {"where": "images > 0"}, ids),
+        ("/api/search", {"like": [clip_id(0, 0)]}, seen - {clip_id(0, 0), clip_id(0, 1)}),
+        ("/api/train", {"relevant": [clip_id(0, 0)]}, seen),
+        ("/api/map/lasso", {"polygon": far}, seen),
+    ):
+        told = client.post(path, json={**body, "merge": False}).json()
+        assert {hit["clip_id"] for hit in told["hits"]} == expected and len(told["hits"]) == len(expected)
+        assert all(hit["clip_ids"] == [hit["clip_id"]] for hit in told["hits"])
+        assert len(client.post(path, json=body).json()["hits"]) <= 4
+        assert "merge" not in (told.get("query") or {}), "how hits are shown is no part of a query"
+
+
 def test_a_search_by_agents_says_who(client):
     told = client.post("/api/search", json={"where": "agent.category = 'pedestrian' and agent.distance_m < 60"}).json()
     assert told["hits"] and all("pedestrian" in hit["parts"]["agents"] for hit in told["hits"])

@@ -1,4 +1,7 @@
-"""Hits: clips in order of score, merged with their neighbours to intervals, each with the parts of its score."""
+"""Hits: clips in order of score, merged with their neighbours to intervals, each with the parts of its score.
+
+Whether they are merged is a question of how hits are shown: a Query says nothing of it.
+"""
 
 import math
 from collections.abc import Callable, Mapping
@@ -69,13 +72,18 @@ def intervals(
     score: str,
     top: int,
     all_are_hits: bool = False,
+    merge: bool = True,
 ) -> tuple[Hit, ...]:
     """Clips in order of score, merged with their neighbours, until one more would open interval ``top`` + 1.
 
     Stopping there, rather than merging whatever a batch happened to fetch, keeps an interval to the clips that
     earned it: fetching more can never widen a hit. In a ranking the best ``CLIPS_AN_INTERVAL`` × ``top`` clips widen
     intervals and others only open them, or a small index would come back as whole logs; a filter's matches all count.
+
+    Without ``merge`` each of the ``top`` best clips is an interval of its own, whatever overlaps it.
     """
+    if not merge:
+        return _hits([[row] for row in fetch(top).to_pylist()], details, score)
     limit = CLIPS_AN_INTERVAL * top
     widening = None if all_are_hits else limit
     # ``fetch`` gives KEYS, AT and the score with its parts; the rest is read of the best clip of each hit alone.
@@ -83,11 +91,15 @@ def intervals(
         rows = fetch(limit)
         groups, complete = _merge(rows.to_pylist(), stride_us=stride_us, top=top, widening=widening)
         if complete or rows.num_rows < limit:
-            best = [_best(group, score) for group in groups]
-            rows = details([row[AT] for row in best]).to_pylist() if best else []
-            hits = [_hit(*told, score) for told in zip(groups, best, rows, strict=True)]
-            return tuple(sorted(hits, key=_rank))
+            return _hits(groups, details, score)
         limit *= 2
+
+
+def _hits(groups: list[list[dict[str, Any]]], details: Details, score: str) -> tuple[Hit, ...]:
+    best = [_best(group, score) for group in groups]
+    rows = details([row[AT] for row in best]).to_pylist() if best else []
+    hits = [_hit(*told, score) for told in zip(groups, best, rows, strict=True)]
+    return tuple(sorted(hits, key=_rank))
 
 
 def _merge(

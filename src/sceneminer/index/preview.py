@@ -56,8 +56,10 @@ def preview_relevance(index: Index, labels: LabelSet, *, seed: int = 0) -> Previ
     return Preview(tuple(ids), values, fitted.held_out, len(found.used.clip_ids), found.weak)
 
 
-def preview_hits(index: Index, preview: Preview, resolved: Resolved, *, top: int) -> tuple[Hit, ...]:
-    """The ``top`` intervals of highest relevance among the clips that a filter lets through."""
+def preview_hits(
+    index: Index, preview: Preview, resolved: Resolved, *, top: int, merge: bool = True
+) -> tuple[Hit, ...]:
+    """The ``top`` intervals of highest relevance among the clips that a filter lets through; see ``hits.intervals``."""
     snapshot = resolved.snapshot or index.store.snapshot("clips")
     ids = np.array(snapshot.read(["clip_id"])["clip_id"].to_pylist(), dtype=object)
     value = dict(zip(preview.clip_ids, preview.relevance.tolist(), strict=True))
@@ -73,4 +75,4 @@ def preview_hits(index: Index, preview: Preview, resolved: Resolved, *, top: int
     def details(at: list[int]) -> pa.Table:
         return snapshot.take(np.array(at, np.int64), list(SHOWN))
 
-    return intervals(fetch, details, stride_us=stride_us(index), score="relevance", top=top)
+    return intervals(fetch, details, stride_us=stride_us(index), score="relevance", top=top, merge=merge)

@@ -59,40 +59,47 @@ def search(
     unlike: str | Sequence[str] | None = None,
     where: str | None = None,
     top: int = 10,
+    merge: bool = True,
     encode_text: TextEncoder | None = None,
 ) -> tuple[Hit, ...]:
     """The ``top`` intervals most like all that is given, under a filter; with a filter alone, by hardness.
 
     ``text`` may join quoted texts: ``"a bus" and not "rain"``. ``like`` and ``unlike`` are ids of clips. By filter
     alone, clips whose hardness is null are found too, last and with score None. ``top`` counts intervals after
-    merging. ``encode_text`` defaults to the text tower named in the index. QueryError for a query that is empty, too
-    long, names an unknown clip or filters on what is not allowed.
+    merging; without ``merge`` each clip is a hit of its own. ``encode_text`` defaults to the text tower named in the
+    index. QueryError for a query that is empty, too long, names an unknown clip or filters on what is not allowed.
     """
     if isinstance(image, Path | bytes):
         image = index.encoders.image(image)
     query = make_query(text, image=image, like=like, unlike=unlike, where=where)
-    return run_query(index, query, top=top, encode_text=encode_text)
+    return run_query(index, query, top=top, merge=merge, encode_text=encode_text)
 
 
-def run_query(index: Index, query: Query, *, top: int = 10, encode_text: TextEncoder | None = None) -> tuple[Hit, ...]:
+def run_query(
+    index: Index, query: Query, *, top: int = 10, merge: bool = True, encode_text: TextEncoder | None = None
+) -> tuple[Hit, ...]:
     """The ``top`` intervals of a Query: see ``search``."""
     _require_top(top)
     resolved = resolve(index.store, query.where, added=filter_names(index.store))
     if not query.has_score:
-        hits = _by_hardness(index, resolved, top=top, all_are_hits=True)
+        hits = _by_hardness(index, resolved, top=top, merge=merge, all_are_hits=True)
     else:
         ranking = rank_query(index, query, resolved, encode_text=encode_text)
-        hits = intervals(ranking.fetch, ranking.details, stride_us=stride_us(index), score=ranking.score_name, top=top)
+        told = {"stride_us": stride_us(index), "score": ranking.score_name, "top": top, "merge": merge}
+        hits = intervals(ranking.fetch, ranking.details, **told)
     return _with_moments(index, hits, resolved)
 
 
-def hardest(index: Index, *, where: str | None = None, top: int = 10) -> tuple[Hit, ...]:
-    """The ``top`` intervals of highest hardness, under a filter. IndexFault until hardness has been refreshed."""
+def hardest(index: Index, *, where: str | None = None, top: int = 10, merge: bool = True) -> tuple[Hit, ...]:
+    """The ``top`` intervals of highest hardness, under a filter; without ``merge`` each clip is one.
+
+    IndexFault until hardness has been refreshed.
+    """
     _require_top(top)
     if "hardness" not in index.manifest:
         raise IndexFault("expected hardness in this index, found none yet; run sceneminer index optimize")
     resolved = resolve(index.store, where, added=filter_names(index.store))
-    return _with_moments(index, _by_hardness(index, resolved, top=top), resolved)
+    return _with_moments(index, _by_hardness(index, resolved, top=top, merge=merge), resolved)
 
 
 def rank_query(index: Index, query: Query, resolved: Resolved, *, encode_text: TextEncoder | None = None) -> Ranking:
@@ -175,16 +182,24 @@ def _examples(index: Index, ids: Sequence[str]) -> tuple[dict[str, Float[ndarray
     return vectors, f"NOT ({' OR '.join(overlaps)})"
 
 
-def _by_hardness(index: Index, resolved: Resolved, *, top: int, all_are_hits: bool = False) -> tuple[Hit, ...]:
+def _by_hardness(
+    index: Index, resolved: Resolved, *, top: int, merge: bool, all_are_hits: bool = False
+) -> tuple[Hit, ...]:
     snapshot = resolved.snapshot or index.store.snapshot("clips")
     positions = resolved.positions
     if positions is None:
         positions = np.arange(len(snapshot)) if resolved.sql in (None, "true") else snapshot.matching(resolved.sql)
-    return hits_of(index, snapshot, positions, top=top, nulls_too=all_are_hits)
+    return hits_of(index, snapshot, positions, top=top, merge=merge, nulls_too=all_are_hits)
 
 
 def hits_of(
-    index: Index, snapshot: Snapshot, positions: Int[ndarray, "k"], *, top: int, nulls_too: bool = False
+    index: Index,
+    snapshot: Snapshot,
+    positions: Int[ndarray, "k"],
+    *,
+    top: int,
+    merge: bool = True,
+    nulls_too: bool = False,
 ) -> tuple[Hit, ...]:
     """The ``top`` intervals of highest hardness among some clips; with ``nulls_too`` all of them count as hits."""
     rows = snapshot.take(positions, [*KEYS, "hardness"]).append_column(AT, pa.array(positions))
@@ -205,7 +220,8 @@ def hits_of(
     def details(at: list[int]) -> pa.Table:
         return snapshot.take(np.array(at, np.int64), list(SHOWN))
 
-    return intervals(fetch, details, stride_us=stride_us(index), score="hardness", top=top, all_are_hits=nulls_too)
+    told = {"stride_us": stride_us(index), "score": "hardness", "top": top, "merge": merge}
+    return intervals(fetch, details, **told, all_are_hits=nulls_too)
 
 
 def _with_moments(index: Index, hits: tuple[Hit, ...], resolved: Resolved) -> tuple[Hit, ...]:

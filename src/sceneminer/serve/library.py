@@ -111,7 +111,7 @@ class Library:
         return self.jobs[job]
 
     def export(self, name: str, to: str) -> Job:
-        """Begin an export into a new place in the folder; one runs at a time, the others wait. CrowdedError: too many."""
+        """Begin an export into a new place in the folder; one runs at a time. CrowdedError: too many wait."""
         selection = self.read(name)
         with self._counting:
             running = [key for key, known in self.jobs.items() if known.state == "running"]

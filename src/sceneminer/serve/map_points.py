@@ -86,11 +86,11 @@ class IndexMap:
         value = value / 25.0 if column == "ego_speed_mps" else value
         return np.where(np.isnan(value), 255, np.round(254 * np.clip(np.nan_to_num(value), 0, 1))).astype(np.uint8)
 
-    def lasso(self, polygon: Float[ndarray, "k 2"], *, top: int) -> tuple[tuple[Hit, ...], int]:
-        """The hardest intervals inside a polygon, and how many clips it holds."""
+    def lasso(self, polygon: Float[ndarray, "k 2"], *, top: int, merge: bool = True) -> tuple[tuple[Hit, ...], int]:
+        """The hardest intervals inside a polygon, all of its clips among them, and how many clips it holds."""
         points = self.points()
         inside = points.positions[_inside(polygon, points.xy)]
-        return hits_of(self.index, points.snapshot, inside, top=top), len(inside)
+        return hits_of(self.index, points.snapshot, inside, top=top, merge=merge, nulls_too=True), len(inside)
 
 
 def _inside(polygon: Float[ndarray, "k 2"], xy: Float[ndarray, "n 2"]) -> Bool[ndarray, "n"]:

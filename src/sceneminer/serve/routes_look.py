@@ -43,9 +43,9 @@ def search_routes(state: State) -> APIRouter:
         state.remember()
         query = _query_of_body(body, state)
         if query is None:
-            hits = hardest(index, top=body.top) if "hardness" in index.manifest else ()
+            hits = hardest(index, top=body.top, merge=body.merge) if "hardness" in index.manifest else ()
         else:
-            hits = run_query(index, query, top=body.top, encode_text=state.encode)
+            hits = run_query(index, query, top=body.top, merge=body.merge, encode_text=state.encode)
         told = {"query": query.as_json() if query else None, "hits": [hit_json(hit) for hit in hits]}
         return told | {"took_ms": round(1000 * (time.perf_counter() - begun), 1)}
 
@@ -57,7 +57,7 @@ def search_routes(state: State) -> APIRouter:
         resolved = resolve(index.store, body.where, added=filter_names(index.store))
         with state.training:
             preview = preview_relevance(index, labels)
-        hits = preview_hits(index, preview, resolved, top=body.top)
+        hits = preview_hits(index, preview, resolved, top=body.top, merge=body.merge)
         took = round(1000 * (time.perf_counter() - begun), 1)
         saved = None
         if body.save_as is not None:
@@ -147,7 +147,7 @@ def map_routes(state: State) -> APIRouter:
     @router.post("/lasso")
     def lasso(body: bodies.LassoBody) -> dict[str, Any]:
         """The hardest intervals inside a polygon."""
-        hits, inside = found.lasso(np.array(body.polygon, float), top=body.top)
+        hits, inside = found.lasso(np.array(body.polygon, float), top=body.top, merge=body.merge)
         return {"hits": [hit_json(hit) for hit in hits], "inside": inside}
 
     return router
