@@ -219,6 +219,7 @@ def test_read_only_writes_nothing(town, tmp_path, clip):
         ("/api/selections", {"name": "a", "clip_ids": [clip]}),
         ("/api/select", {"name": "a", "n": 1}),
         ("/api/exports", {"selection": "a", "to": "csv"}),
+        ("/api/train", {"relevant": [clip], "save_as": "a"}),
     ):
         assert client.post(path, json=body).status_code == 403
     assert not (tmp_path / "e").exists() and client.get("/api/info").json()["can_write"] is False
