@@ -24,6 +24,10 @@ Where = Annotated[
 ]
 QueryFile = Annotated[Path | None, typer.Option("--query", help="A saved query, instead of its parts.")]
 Top = Annotated[int, typer.Option(help="How many intervals, after merging neighbouring clips.")]
+Merge = Annotated[
+    bool,
+    typer.Option("--merge/--no-merge", help="Neighbouring clips of a log as one interval, or each clip by itself."),
+]
 Format = Annotated[Literal["table", "json"], typer.Option("--format", help="How to print.")]
 SelectionPath = Annotated[Path, typer.Argument(metavar="SELECTION", help="A Selection's file.")]
 
@@ -38,6 +42,7 @@ def search(
     query: QueryFile = None,
     save_query: Annotated[Path | None, typer.Option(help="Save this query as a small JSON that replays.")] = None,
     top: Top = 10,
+    merge: Merge = True,
     format_: Format = "table",
 ) -> None:
     """Find time intervals by texts, an image, clips to be like and unlike, and a filter; by filter alone, the hardest.
@@ -49,13 +54,15 @@ def search(
 
     opened = open_index(index)
     asked = _query(opened, text, like=like, unlike=unlike, image=image, where=where, saved=query)
-    hits = run_query(opened, asked, top=top)
+    hits = run_query(opened, asked, top=top, merge=merge)
     if save_query is not None:
         write_query(asked, save_query)
     _print_hits(hits, format_, score="score")
 
 
-def hardest(index: IndexPath, where: Where = None, top: Top = 10, format_: Format = "table") -> None:
+def hardest(
+    index: IndexPath, where: Where = None, top: Top = 10, merge: Merge = True, format_: Format = "table"
+) -> None:
     """The intervals of highest hardness: risk, ambiguity and rarity under fixed, printed weights."""
     from sceneminer.index.hardness import WEIGHTS
     from sceneminer.index.manage import hardness_words
@@ -64,7 +71,7 @@ def hardest(index: IndexPath, where: Where = None, top: Top = 10, format_: Forma
     from sceneminer.index.where import RISK_RULE
 
     opened = open_index(index)
-    _print_hits(hardest_hits(opened, where=where, top=top), format_, score="hardness")
+    _print_hits(hardest_hits(opened, where=where, top=top, merge=merge), format_, score="hardness")
     if format_ == "table":
         weights = ", ".join(f"{name} {weight:g}" for name, weight in WEIGHTS.items())
         typer.echo(
@@ -185,6 +192,10 @@ def serve(
         Path | None, typer.Option(help="Folder for selections and exports; by default INDEX-exports.")
     ] = None,
     read_only: Annotated[bool, typer.Option("--read-only", help="No heads, selections or exports.")] = False,
+    origin: Annotated[
+        list[str] | None,
+        typer.Option(help="Another address under which browsers reach it, e.g. https://scenes.example; several times."),
+    ] = None,
 ) -> None:
     """Open the page: search, look, mark, train, select and export in the browser.
 
@@ -193,7 +204,7 @@ def serve(
     from sceneminer.serve.run import serve as serve_index
     from sceneminer.serve.settings import Settings
 
-    settings = Settings(index, host, port, exports=exports, can_write=not read_only)
+    settings = Settings(index, host, port, exports=exports, can_write=not read_only, origins=tuple(origin or ()))
     serve_index(replace(settings, token=None) if no_token else settings)
 
 

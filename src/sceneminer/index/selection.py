@@ -7,6 +7,7 @@ was looked at is what is exported, replayed and reported.
 import hashlib
 import json
 import math
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -59,9 +60,10 @@ def write_selection(selection: Selection, path: Path) -> None:
     """Write a new file, whole or not at all; IndexFault where there is one already: a Selection is not overwritten."""
     document = document_of(selection)
     text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
+    # Of a name of its own: another writer of the same selection would write into what is already linked.
+    part = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         part.write_text(text, encoding="utf-8")
         # Unlike a rename, a link fails where the name is taken.
         path.hardlink_to(part)
@@ -70,7 +72,8 @@ def write_selection(selection: Selection, path: Path) -> None:
     except OSError as error:
         raise IndexFault(f"expected to write a selection to {path}, found {error.strerror}") from error
     finally:
-        part.unlink(missing_ok=True)
+        if part.exists():
+            part.unlink()
 
 
 def read_selection(path: Path) -> Selection:

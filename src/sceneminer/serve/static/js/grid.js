@@ -30,7 +30,7 @@ function sub(results) {
   if (results.status === "loading") return "searching…";
   if (results.status === "error") return "";
   const took = results.tookMs === null ? "" : ` in ${milliseconds(results.tookMs)}`;
-  return `${plural(results.hits.length, "interval")}${took}`;
+  return `${plural(results.hits.length, getState().each ? "clip" : "interval")}${took}`;
 }
 
 function button(words, act, kind = "") {
@@ -63,6 +63,7 @@ const skeleton = () => el("div", { class: "card skeleton", "aria-hidden": "true"
 
 function show(results) {
   stopPreview();
+  byId("each-clip").setAttribute("aria-pressed", String(Boolean(getState().each)));
   byId("results-title").textContent = heading(results);
   byId("results-sub").textContent = sub(results);
   grid().setAttribute("aria-busy", String(results.status === "loading"));
@@ -116,6 +117,7 @@ export function startGrid(info) {
   filterHint = info.clips
     ? "Try other words, or one of the examples above."
     : "This index is empty. Mine some logs into it: sceneminer mine ROOT --out INDEX";
+  byId("each-clip").addEventListener("click", () => setState({ each: getState().each ? "" : "1" }));
   onResults(show);
   onBasket(refresh);
   onState((_, changed) => (changed.has("up") || changed.has("down")) && refresh());

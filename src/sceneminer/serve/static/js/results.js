@@ -4,7 +4,7 @@ import { postJson } from "./api.js";
 import { keep, kept } from "./kept.js";
 import { getState, onState } from "./state.js";
 
-const QUERY = ["text", "where", "like", "unlike", "by", "lasso", "image"];
+const QUERY = ["text", "where", "like", "unlike", "by", "lasso", "image", "each"];
 const CLIPS_A_HIT = 12;
 /** Neighbours merge to intervals; on a small index a long list would merge to whole logs. */
 const LEAST = 6;
@@ -34,8 +34,11 @@ export function kindOf(state) {
 /** The image of a query stays in this browser, as the server's own saved query. */
 export const keepImage = (name, query) => keep(`image.${name}`, query.image, "sessionStorage");
 
+/** How many hits, and whether neighbours are one: each clip by itself never merges to whole logs. */
+const amount = (state) => (state.each ? { top: MOST, merge: false } : { top });
+
 function searchBody(state) {
-  const body = { top };
+  const body = amount(state);
   if (state.image) {
     const image = kept(`image.${state.image}`, "sessionStorage");
     if (!image) throw new Error(`The image ${state.image} is not part of the link. Drop it on the page again.`);
@@ -53,14 +56,14 @@ export const polygonOf = (lasso) => lasso.split(";").map((point) => point.split(
 
 /** What training takes of the state. */
 export function trainBody(state) {
-  const body = { relevant: state.up, not_relevant: state.down, top };
+  const body = { relevant: state.up, not_relevant: state.down, ...amount(state) };
   if (state.where.trim()) body.where = state.where;
   return body;
 }
 
 function ask(state, signal) {
   const kind = kindOf(state);
-  if (kind === "lasso") return postJson("/api/map/lasso", { polygon: polygonOf(state.lasso), top }, signal);
+  if (kind === "lasso") return postJson("/api/map/lasso", { polygon: polygonOf(state.lasso), ...amount(state) }, signal);
   if (kind === "marks") return postJson("/api/train", trainBody(state), signal);
   return postJson("/api/search", searchBody(state), signal);
 }
