@@ -222,10 +222,10 @@ def test_each_clip_by_itself_is_a_choice_that_the_address_keeps(visitor: Visitor
     page = visitor.go("#text=a+car")
     whole = page.locator(".card[data-clip]").count()
     expect(page.locator(".members-button").first).to_be_visible()
-    page.get_by_role("button", name="Each clip").click()
+    page.get_by_role("button", name="Each clip", exact=True).click()
     expect(page.locator("#results-sub")).to_contain_text(" clips in ")
     assert page.locator(".card[data-clip]").count() > whole and page.locator(".members-button").count() == 0
     page.reload()
-    expect(page.get_by_role("button", name="Each clip")).to_have_attribute("aria-pressed", "true")
-    page.get_by_role("button", name="Each clip").click()
+    expect(page.get_by_role("button", name="Each clip", exact=True)).to_have_attribute("aria-pressed", "true")
+    page.get_by_role("button", name="Each clip", exact=True).click()
     expect(page.locator(".card[data-clip]")).to_have_count(whole)

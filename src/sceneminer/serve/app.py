@@ -34,7 +34,7 @@ def make_app(index: Index, settings: Settings) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         # Requests are worked on a few at a time; torch and the engine use all cores for each.
         anyio.to_thread.current_default_thread_limiter().total_tokens = WORKERS
-        threading.Thread(target=state.keep_in_memory, daemon=True).start()
+        threading.Thread(target=state.warm_up, daemon=True).start()
         yield
 
     app = FastAPI(

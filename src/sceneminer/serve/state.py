@@ -81,6 +81,16 @@ class State:
         finally:
             self._loading.release()
 
+    def warm_up(self) -> None:
+        """Load what the first search needs, before anybody asks for it."""
+        self.keep_in_memory()
+        if self.index.manifest.get("model"):
+            try:
+                self.encode(["a street"])
+            except (ValueError, OSError):
+                # Such as a model that is not on this machine: who searches by text is told, everything else works.
+                return
+
     def encode(self, texts: list[str]) -> Any:
         with self.encoding:
             return self.index.encoders.texts(texts)

@@ -7,7 +7,7 @@ import { refreshCard } from "./card_state.js";
 import { onBasket } from "./basket_items.js";
 import { toggleMark } from "./marks.js";
 import { stopPreview } from "./preview.js";
-import { getResults, load, onResults } from "./results.js";
+import { getResults, load, loadMore, onResults, whatFollows } from "./results.js";
 import { getState, onState, setState } from "./state.js";
 
 const SKELETONS = 8;
@@ -74,7 +74,20 @@ function show(results) {
     return undefined;
   }
   grid().classList.remove("stale");
-  return replace(grid(), results.hits.length ? results.hits.map(makeCard) : empty());
+  if (!results.hits.length) return replace(grid(), empty());
+  return replace(grid(), results.hits.map(makeCard), end());
+}
+
+function end() {
+  const ways = { more: ["Show more", more], each: ["Show each clip", () => setState({ each: "1" })] }[whatFollows()];
+  return ways ? el("div", { class: "more-hits" }, button(...ways)) : null;
+}
+
+/** The focus goes to the first hit that is new. */
+async function more() {
+  const shown = getResults().hits.length;
+  await loadMore();
+  links()[shown]?.focus();
 }
 
 function refresh() {

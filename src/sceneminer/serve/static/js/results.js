@@ -9,10 +9,13 @@ const CLIPS_A_HIT = 12;
 /** Neighbours merge to intervals; on a small index a long list would merge to whole logs. */
 const LEAST = 6;
 const MOST = 60;
+/** Of the server, for one answer; a Selection holds as many as one likes. */
+const LIMIT = 200;
 
 let results = { status: "loading", hits: [], query: null, kind: "search", tookMs: null, error: null, note: null };
 let asking = null;
 let top = MOST;
+let [steps, asked] = [1, 0];
 const listeners = [];
 
 export const getResults = () => results;
@@ -35,7 +38,10 @@ export function kindOf(state) {
 export const keepImage = (name, query) => keep(`image.${name}`, query.image, "sessionStorage");
 
 /** How many hits, and whether neighbours are one: each clip by itself never merges to whole logs. */
-const amount = (state) => (state.each ? { top: MOST, merge: false } : { top });
+const amount = (state) => ({
+  top: Math.min(LIMIT, steps * (state.each ? MOST : top)),
+  ...(state.each ? { merge: false } : {}),
+});
 
 function searchBody(state) {
   const body = amount(state);
@@ -74,6 +80,7 @@ export async function load() {
   asking = new AbortController();
   const { signal } = asking;
   const state = getState();
+  asked = amount(state).top;
   show({ status: "loading", error: null, kind: kindOf(state) });
   try {
     const found = await ask(state, signal);
@@ -86,10 +93,24 @@ export async function load() {
   }
 }
 
+/** "more" where a longer list would show others; "each" where it would only merge to whole logs; null at its end. */
+export function whatFollows() {
+  if (results.hits.length < asked || asked >= LIMIT) return null;
+  return getState().each || top === MOST ? "more" : "each";
+}
+
+/** As many again, below those that are shown. */
+export function loadMore() {
+  steps += 1;
+  return load();
+}
+
 export function startResults(info) {
   top = Math.min(MOST, Math.max(LEAST, Math.round(info.clips / CLIPS_A_HIT)));
   onState((state, changed) => {
-    if (QUERY.some((name) => changed.has(name))) load();
+    if (!QUERY.some((name) => changed.has(name))) return;
+    steps = 1;
+    load();
   });
   return load();
 }
