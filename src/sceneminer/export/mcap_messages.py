@@ -89,7 +89,7 @@ def iter_map(interval: Interval) -> Iterator[Stamped]:
     layers["lane"] = [lane.centerline for lane in hdmap.lanes]
     update = foxglove_messages()["SceneUpdate"]()
     ground_m = interval.ground_m()
-    for name, lines in layers.items():
+    for name, lines in ((name, lines) for name, lines in layers.items() if lines):
         entity = update.entities.add(timestamp=_stamp(start_us), frame_id=WORLD, id=f"map {name}")
         for xy in lines:
             line = entity.lines.add(thickness=1.5, scale_invariant=True, color=_color(LIGHT.faint))
@@ -173,8 +173,11 @@ def _add_agent(
     update: Any, time_us: int, track: Track, pose: Float[ndarray, "4 4"], size: Float[ndarray, "3"], *, focus: bool
 ) -> None:
     entity = update.entities.add(timestamp=_stamp(time_us), frame_id=WORLD, id=clean(track.track_id))
-    facts = {"category": track.category, "source_category": clean(track.source_category)}
-    for key, value in facts.items():
+    facts = [("category", track.category), ("source_category", clean(track.source_category))]
+    if track.attributes:
+        nearest = int(np.argmin(np.abs(track.times_us - time_us)))
+        facts += [("attribute", clean(name)) for name in sorted(track.attributes[nearest])]
+    for key, value in facts:
         entity.metadata.add(key=key, value=value)
     cube = entity.cubes.add(
         pose=_pose(pose), color=_color(LIGHT.highlight if focus else colour_of(track.category, LIGHT))
