@@ -11,8 +11,11 @@ from make_selection import make_selection
 
 from sceneminer.data.clip import Clip
 from sceneminer.data.open import open_logs
-from sceneminer.data.track import states_at
+from sceneminer.data.track import Track, states_at
+from sceneminer.export.interval import iter_intervals
 from sceneminer.export.mcap import export_mcap
+from sceneminer.export.mcap_messages import iter_agents
+from sceneminer.export.origin import read_origin
 from sceneminer.export.reopen import open_indexed_log
 from sceneminer.geometry.pose import quat_to_rotation
 from sceneminer.index.selection import Selected
@@ -110,6 +113,25 @@ def test_transforms_and_boxes_are_the_logs(exported):
             assert {pair.key: pair.value for pair in entity.metadata}["category"] == track.category
             seen += 1
     assert seen == sum(len(track.times_us) for track in tracks.values())
+
+
+def test_a_gap_in_an_agents_boxes_is_bridged_and_says_so(town_index):
+    selection = make_selection(town_index, items=1)
+    (interval,) = iter_intervals(town_index, selection, read_origin(town_index, selection), [])
+
+    def track(name, steps):
+        poses = np.tile(np.eye(4), (len(steps), 1, 1))
+        poses[:, 0, 3] = steps
+        times = interval.item.start_us + 500_000 * np.array(steps)
+        return Track(name, "car", "car", times, poses, np.ones((len(steps), 3)))
+
+    tracks = (track("whole", [0, 1, 2]), track("gap", [0, 2]), track("short", [0]))
+    updates = [stamped.message for stamped in iter_agents(replace(interval, tracks=tracks))]
+    told = [{e.id: {pair.key: pair.value for pair in e.metadata} for e in update.entities} for update in updates]
+    assert [sorted(one) for one in told] == [["gap", "short", "whole"], ["gap", "whole"], ["gap", "whole"]]
+    assert [[name for name in sorted(one) if "interpolated" in one[name]] for one in told] == [[], ["gap"], []]
+    assert updates[1].entities[1].cubes[0].pose.position.x == 1.0
+    assert [[d.id for d in update.deletions] for update in updates] == [[], ["short"], []]
 
 
 def test_risk_is_json_with_its_schema(exported, town_index):

@@ -60,7 +60,10 @@ def iter_sensor(interval: Interval, name: str, topic: str, left_out: list[tuple[
 
 
 def iter_agents(interval: Interval) -> Iterator[Stamped]:
-    """A cube an agent at each time at which any is annotated; an agent that is gone is deleted then."""
+    """A cube an agent at each time at which any is annotated; an agent that is gone is deleted then.
+
+    Where an agent's own annotation has a gap its cube is interpolated, for looking at, and says so.
+    """
     messages = foxglove_messages()
     times = interval.box_times_us()
     over = [(track, *boxes_over(track, times)) for track in interval.tracks]
@@ -174,8 +177,10 @@ def _add_agent(
 ) -> None:
     entity = update.entities.add(timestamp=_stamp(time_us), frame_id=WORLD, id=clean(track.track_id))
     facts = [("category", track.category), ("source_category", clean(track.source_category))]
+    nearest = int(np.argmin(np.abs(track.times_us - time_us)))
+    if track.times_us[nearest] != time_us:
+        facts.append(("interpolated", "true"))
     if track.attributes:
-        nearest = int(np.argmin(np.abs(track.times_us - time_us)))
         facts += [("attribute", clean(name)) for name in sorted(track.attributes[nearest])]
     for key, value in facts:
         entity.metadata.add(key=key, value=value)

@@ -73,6 +73,16 @@ def test_classes_and_attributes_are_taken_from_metadata(tmp_path):
     assert said(log) == {("unsupported", reason, 2)}
 
 
+def test_boxes_that_were_made_up_between_others_are_passed_over(tmp_path):
+    def entities(k, at):
+        facts = {"category": "car", "interpolated": "true" if k == 2 else "false"}
+        return [agent(at, "map", "a", (k, 0, 0), **facts)]
+
+    log = open_log(write_foxglove(tmp_path / "a.mcap", drive_with(entities)))
+    np.testing.assert_allclose(log.store.read_tracks()[0].world_from_box[:, 0, 3], [0, 1, 3])
+    assert not log.issues
+
+
 def test_what_is_no_agent_is_counted_by_name(tmp_path):
     def entities(k, at):
         label = agent(at, "map", "label", (0, 0, 0)) | {"cubes": [], "texts": [{"text": "Main Street"}]}

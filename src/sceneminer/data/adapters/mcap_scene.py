@@ -16,8 +16,9 @@ from sceneminer.data.track import Category
 
 CLASS_KEYS = ("category", "class", "label", "type")
 """What a class may be called in metadata, in any case; the first that is there counts."""
-SOURCE_KEY, ATTRIBUTE_KEY = "source_category", "attribute"
-"""The data set's own name for the class; and one of its attributes, which may be there several times."""
+SOURCE_KEY, ATTRIBUTE_KEY, MADE_UP_KEY = "source_category", "attribute", "interpolated"
+"""The data set's own name for the class; one of its attributes, which may be there several times; and, if it is
+``true``, that nobody annotated the box: it is passed over."""
 LARGEST_M = 1000.0
 """No agent is longer."""
 LONGEST_TEXT = 200
@@ -71,8 +72,8 @@ def read_scene(channel: Channel, data: bytes | memoryview) -> tuple[list[Cube], 
     for entity in fox.children(fox.fields_of(channel, data), "entities"):
         try:
             why = _no_agent(entity)
-            if why is None:
-                cubes.append(_cube(entity))
+            if why is None and (cube := _cube(entity)) is not None:
+                cubes.append(cube)
         except ValueError:
             why = BROKEN
         if why:
@@ -94,7 +95,8 @@ def _no_agent(entity: fox.Fields) -> str | None:
     return None if fox.text(entity, "id") else "a cube without an id"
 
 
-def _cube(entity: fox.Fields) -> Cube:
+def _cube(entity: fox.Fields) -> Cube | None:
+    """None of one that was made up between others."""
     (cube,) = fox.children(entity, "cubes")
     pose, size = fox.child(cube, "pose"), fox.child(cube, "size")
     at, turn = fox.child(pose, "position"), fox.child(pose, "orientation")
@@ -104,6 +106,8 @@ def _cube(entity: fox.Fields) -> Cube:
         key, value = _short(fox.text(pair, "key")).lower(), fox.text(pair, "value")
         if key == ATTRIBUTE_KEY:
             attributes.add(_short(value))
+        elif key == MADE_UP_KEY and value == "true":
+            return None
         elif key in (*CLASS_KEYS, SOURCE_KEY):
             facts.setdefault(key, _short(value))
     category = next((facts[key] for key in CLASS_KEYS if facts.get(key)), "")
