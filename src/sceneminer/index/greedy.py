@@ -52,7 +52,7 @@ def pick(
     earlier row. As long as a group lacks members, and no more places are left than are lacking, only its members
     are taken.
     """
-    scale = _mean_distance(pool.unit)
+    scale = mean_distance(pool.unit)
     nearest = np.full(len(pool.value), np.inf)
     if chosen is not None and len(chosen):
         for start in range(0, len(chosen), 1024):
@@ -94,6 +94,6 @@ def _allowed(groups: Sequence[Group], counts: ndarray, left: int, free: ndarray)
     return allowed & lacking if missing >= left and (allowed & lacking & free).any() else allowed
 
 
-def _mean_distance(unit: Float[ndarray, "n e"]) -> float:
+def mean_distance(unit: Float[ndarray, "n e"]) -> float:
     """Of random pairs: with unit vectors it is one less the square of their mean's length."""
     return max(1.0 - float(np.sum(unit.mean(0) ** 2)), 1e-6) if len(unit) else 1.0

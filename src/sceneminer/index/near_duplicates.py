@@ -20,6 +20,8 @@ MAX_CELLS = 8192
 SAMPLE = 32_768
 _BLOCK = 4096
 _ROUNDS = 8
+_ROUNDING = 1e-6
+"""Of a cosine in float32."""
 
 Batches = Callable[[], Iterable[Float[ndarray, "n e"]]]
 
@@ -122,10 +124,16 @@ def _compare(cell: ndarray, members: ndarray, better: ndarray, out: ndarray, at_
     """Mark in ``out`` the rows of one cell that have a better near-duplicate in it."""
     for start in range(0, len(cell), _BLOCK):
         mine = members[start : start + _BLOCK]
-        block = cell[start : start + _BLOCK].astype(np.float32)
+        block = _unit(cell[start : start + _BLOCK])
         for other in range(0, len(cell), _BLOCK):
             theirs = members[other : other + _BLOCK]
-            near = block @ cell[other : other + _BLOCK].astype(np.float32).T >= at_least
+            near = block @ _unit(cell[other : other + _BLOCK]).T >= at_least - _ROUNDING
             # Few pairs are near: whose is the better is asked of those alone.
             a, b = np.nonzero(near)
             out[mine[a[better[theirs[b]] < better[mine[a]]]]] = True
+
+
+def _unit(rows: Float[ndarray, "n e"]) -> Float[ndarray, "n e"]:
+    """Rounding to fp16 changes lengths: without this a row would not be one with its own copy."""
+    wide = rows.astype(np.float32)
+    return wide / np.maximum(np.linalg.norm(wide, axis=1, keepdims=True), 1e-12)

@@ -42,7 +42,7 @@ function body() {
     query: query(),
     n: Number(value("choose-n")),
     quotas: value("quotas").split(/[;,\n]/).map((quota) => quota.trim()).filter(Boolean),
-    near_duplicate: byId("near").checked ? Number(value("near-value")) : null,
+    near_duplicate: byId("near").checked ? Number(value("near-value")) || "auto" : null,
     exclude: [...byId("exclude").selectedOptions].map((option) => option.value),
     name: value("choose-name"),
   };
