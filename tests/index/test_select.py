@@ -5,6 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pyarrow as pa
 import pytest
+from scipy.optimize import Bounds, LinearConstraint, milp
 from test_search import WIDTH, make_logs
 
 from sceneminer.index.errors import IndexFault, QueryError
@@ -98,6 +99,49 @@ def test_groups_hold_and_are_filled():
     few = pick(pool, 10, diversity=0.0, groups=[Group(rare, least=40)])
     assert rare[list(few.rows)].sum() == min(10, rare.sum()), "as many as there are, and the rest of the places is used"
     assert len(few.rows) == 10
+
+
+def test_quotas_that_can_be_met_together_are():
+    """The best clip of each log is by day, only one of a log may be taken, and three are wanted by night."""
+    rng = np.random.default_rng(7)
+    log, start = np.repeat(np.arange(6), 4), np.tile(np.arange(4), 6) * 10
+    night = (start == 30) & (log > 0)
+    pool = Pool(unit(rng, 24), np.where(night, 0.1, 0.9), start, start + 20, log)
+    each = [Group(log == k, most=1) for k in range(6)]
+    picked = list(pick(pool, 6, diversity=0.1, groups=[*each, Group(night, least=3)]).rows)
+    assert night[picked].sum() >= 3 and sorted(log[picked]) == [0, 1, 2, 3, 4, 5]
+    scarce, wide = (log == 2) & night, log < 4
+    picked = list(pick(pool, 2, diversity=0.1, groups=[Group(wide, least=2), Group(scarce, least=1), each[2]]).rows)
+    assert scarce[picked].sum() == 1 and wide[picked].all()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_quotas_are_missed_next_to_never_where_they_can_be_met(seed):
+    """Against an exact solver, on small random pools of overlapping clips."""
+    rng = np.random.default_rng(seed)
+    missed = possible = 0
+    for _ in range(50):
+        logs = int(rng.integers(2, 6))
+        log, start = np.repeat(np.arange(logs), 8), np.tile(np.arange(8), logs) * 10
+        rows, n = len(log), int(rng.integers(3, 12))
+        groups = [Group(log == k, most=int(rng.integers(1, 4))) for k in range(logs)]
+        groups += [Group(rng.random(rows) < share, least=int(rng.integers(1, 4))) for share in (0.25, 0.15)]
+        picked = pick(Pool(unit(rng, rows), rng.random(rows), start, start + 20, log), n, diversity=1.0, groups=groups)
+        met = all(group.members[list(picked.rows)].sum() >= group.least for group in groups)
+        apart = [(log == log[k]) & np.isin(start, [start[k], start[k] + 10]) for k in range(rows)]
+        bounds = [(group.members, group.least, rows if group.most is None else group.most) for group in groups]
+        bounds += [(both, 0, 1) for both in apart] + [(np.ones(rows, bool), 0, n)]
+        table, low, high = (np.array(column, float) for column in zip(*bounds, strict=True))
+        solved = milp(
+            np.zeros(rows),
+            constraints=LinearConstraint(table, low, high),
+            integrality=np.ones(rows),
+            bounds=Bounds(0, 1),
+        )
+        possible += solved.success
+        missed += solved.success and not met
+        assert not met or solved.success
+    assert possible >= 15 and missed <= 0.05 * possible
 
 
 def test_the_same_call_gives_the_same_selection_and_it_holds_its_quotas(index):
