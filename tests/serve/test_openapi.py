@@ -92,6 +92,7 @@ def test_real_answers_hold_what_the_document_says_and_nothing_else(served, town)
         ("POST /api/search", "/api/search", {}),
         ("POST /api/search", "/api/search", {"text": '"a car" and not "rain"', "like": [clip], "merge": False}),
         ("POST /api/search", "/api/search", {"where": where}),
+        ("POST /api/facets", "/api/facets", {"where": where}),
         ("POST /api/train", "/api/train", {"relevant": [clip]}),
         ("GET /api/clips/{clip_id}", f"/api/clips/{clip}", None),
         ("GET /api/clips/{clip_id}/scene", f"/api/clips/{clip}/scene", None),

@@ -196,7 +196,6 @@ def _select(visitor: Visitor) -> None:
     page.locator("#choose-n").fill("20")
     page.locator("#choose-name").fill("first morning")
     page.locator("#quotas").fill("log<=8")
-    page.get_by_label("Leave out near-duplicates").uncheck()
     page.get_by_role("button", name="Choose", exact=True).click()
     expect(page.locator("#choose-said")).to_contain_text(re.compile(r"Chose (1\d|20) clips of \d+ matches"))
     made = page.locator("[data-selection='first morning']")

@@ -95,7 +95,13 @@ def select(
     quota: Annotated[
         list[str] | None, typer.Option(help="E.g. log<=3, tag.night>=50, location=boston-seaport<=100; several times.")
     ] = None,
-    near_duplicate: Annotated[float, typer.Option(help="Cosine from which two clips are one; above 1: never.")] = 0.98,
+    near_duplicate: Annotated[
+        float | None,
+        typer.Option(
+            help="Cosine from which two clips are one; above 1: never. By default where they are 2 % of the mean "
+            "distance apart."
+        ),
+    ] = None,
     exclude: Annotated[
         list[Path] | None, typer.Option(help="An earlier Selection to leave out; several times.")
     ] = None,
@@ -105,7 +111,7 @@ def select(
     Exit code: 0 as asked, 3 fewer clips than asked or a quota not met (said), 2 unusable input.
     """
     from sceneminer.index.search import open_index
-    from sceneminer.index.select import Rule, excluding
+    from sceneminer.index.select import AUTO, Rule, excluding
     from sceneminer.index.select import select as select_clips
     from sceneminer.index.selection import read_selection, write_selection
 
@@ -115,14 +121,15 @@ def select(
     if any(part for part in parts):
         asked = _query(opened, text, like=like, unlike=unlike, image=image, where=where, saved=query)
     earlier = [read_selection(path) for path in exclude or ()]
-    near = near_duplicate if near_duplicate <= 1 else None
+    near = AUTO if near_duplicate is None else None if near_duplicate > 1 else near_duplicate
     rule = Rule(n, hardness, score, diversity, tuple(quota or ()), near, excluding(*earlier))
     report = select_clips(opened, asked, rule)
     write_selection(report.selection, out)
     found = len(report.selection.items)
+    alike = "" if report.near_cosine is None else f" (cosine of {report.near_cosine:g} or more)"
     typer.echo(
         f"chose {found} of {report.matching} clips: {report.excluded} left out as selected before, "
-        f"{report.near_duplicates} as near-duplicates of better ones; wrote {out}"
+        f"{report.near_duplicates} as near-duplicates of better ones{alike}; wrote {out}"
     )
     for line in report.unmet:
         typer.echo(f"quota not met: {line}", err=True)

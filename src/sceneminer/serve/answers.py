@@ -168,6 +168,8 @@ class Counts(Answer):
     matching: int
     excluded: int
     near_duplicates: int
+    near_cosine: float | None
+    """From which cosine up two clips are near-duplicates; null where they are let in."""
     beyond_pool: int
     unmet: list[str]
 

@@ -79,7 +79,7 @@ class SelectBody(Body):
     score: Annotated[float, Field(ge=0, le=1000)] = 1.0
     diversity: Annotated[float, Field(ge=0, le=1000)] = 1.0
     quotas: Annotated[list[Annotated[str, Field(max_length=200)]], Field(max_length=50)] = []
-    near_duplicate: Annotated[float, Field(ge=0.5, le=1)] | None = 0.98
+    near_duplicate: Annotated[float, Field(ge=0.5, le=1)] | Literal["auto"] | None = "auto"
     exclude: Annotated[list[Name], Field(max_length=20)] = []
 
 

@@ -27,7 +27,8 @@ def library_routes(state: State) -> APIRouter:
         rule = Rule(*weights, tuple(body.quotas), body.near_duplicate, earlier)
         report = select(state.index, query, rule, encode_text=state.encode)
         library.keep(body.name, report.selection)
-        counts = {name: getattr(report, name) for name in ("matching", "excluded", "near_duplicates", "beyond_pool")}
+        told_of = ("matching", "excluded", "near_duplicates", "near_cosine", "beyond_pool")
+        counts = {name: getattr(report, name) for name in told_of}
         told = {"name": body.name, "selection": document_of(report.selection)}
         return told | {"report": counts | {"unmet": list(report.unmet)}}
 
