@@ -268,6 +268,10 @@ def test_a_text_is_ranked_among_what_the_filter_lets_through(index, clips):
     [
         ("agent.colour = 'red'", "unknown agent.colour"),
         ("agent.category = 'unicorn'", "unknown category 'unicorn'"),
+        ("agent.category = 'pedestrain'", r"did you mean pedestrian\?"),
+        ("agent.speed > 1", r"did you mean agent.speed_mps\?"),
+        ('agent.category = "pedestrian"', "a text in single quotes, 'pedestrian'"),
+        ("near(car, 3)", "single quotes, 'car'; found car"),
         ("near('car', 0)", "metres above 0"),
         ("near(agent.x_m)", "expected near\\('category'"),
         ("near('car', 5, 6)", "1 to 2 arguments, found 3"),

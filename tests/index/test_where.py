@@ -39,7 +39,12 @@ def test_a_filter_is_written_anew(text, sql):
     ("text", "named"),
     [
         ("secret > 1", "'secret'"),
-        ("tag.dragons > 0.5", "'tag.dragons'"),
+        ("tag.dragons > 0.5", "'tag.dragons'; expected one of tag.night, tag.rain"),
+        ("tag.nihgt > 0.5", "did you mean tag.night?"),
+        ("tag_night > 0.5", "did you mean tag.night?"),
+        ("night > 0.5", "did you mean tag.night?"),
+        ("category = 'car'", "did you mean agent.category?"),
+        ('location = "boston"', "a text in single quotes, 'boston'"),
         ("pg_read_file('x') = 'y'", "pg_read_file"),
         ("lower(location) = 'x'", "lower"),
         ("risk > (select 1)", "subquery"),

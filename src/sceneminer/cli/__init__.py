@@ -31,7 +31,9 @@ for command in (find.search, find.hardest, find.select, find.replay, find.export
 
 IndexPath = find.IndexPath
 Format = find.Format
-Root = Annotated[Path, typer.Argument(metavar="ROOT", help="Folder with logs (nuScenes, Argoverse 2, images, video).")]
+Root = Annotated[
+    Path, typer.Argument(metavar="ROOT", help="Folder with logs (nuScenes, Argoverse 2, images, video, MCAP).")
+]
 Cameras = Annotated[str | None, typer.Option(help="Only these cameras, comma separated.")]
 MediaRoot = Annotated[Path | None, typer.Option(help="Where images lie when not under ROOT.")]
 Fps = Annotated[float | None, typer.Option(help="Frames a second of plain image folders that have no times.")]
@@ -86,7 +88,7 @@ def mine(
 @app.command()
 def show(
     index: IndexPath,
-    clip_id: Annotated[str, typer.Argument(metavar="CLIP_ID")],
+    clip_id: Annotated[str, typer.Argument(metavar="CLIP_ID", help="As a search names it under 'best clip'.")],
     out: Annotated[Path, typer.Option(help="PNG to write.")] = Path("clip.png"),
 ) -> None:
     """Draw one clip: its cameras, and a bird's-eye view with map, tracks and the riskiest agent."""
@@ -110,7 +112,7 @@ def tags(explain: Annotated[bool, typer.Option(help="Print the rule behind each 
 @app.command()
 def synth(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write, in nuScenes v1.0 format.")],
-    logs: Annotated[int, typer.Option(help="How many logs of 20 s.")] = 12,
+    logs: Annotated[int, typer.Option(help="How many logs.")] = 12,
     seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 7,
     split: Annotated[str, typer.Option(help="train, val, test or far; their towns share nothing.")] = "val",
     rate: Annotated[str, typer.Option(help="keyframes (2 Hz) or full (cameras 12 Hz, LiDAR 20 Hz).")] = "keyframes",
@@ -197,7 +199,9 @@ def add(
 
 
 @index_app.command("delete")
-def delete(index: IndexPath, logs: Annotated[list[str], typer.Argument(metavar="LOG...")]) -> None:
+def delete(
+    index: IndexPath, logs: Annotated[list[str], typer.Argument(metavar="LOG...", help="Names or ids of logs.")]
+) -> None:
     """Remove logs, by name or id, from every table."""
     from sceneminer.index.manage import delete_logs
     from sceneminer.index.search import open_index

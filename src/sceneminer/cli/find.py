@@ -191,7 +191,7 @@ def export(
 def serve(
     index: IndexPath,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535)] = 8765,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8765,
     no_token: Annotated[
         bool, typer.Option("--no-token", help="Ask for no token: only on this machine's own address.")
     ] = False,

@@ -12,21 +12,40 @@ from sceneminer.mine.printable import one_line
 
 
 def print_hits(hits: Sequence[Hit], *, score: str) -> None:
-    """One row an interval; ``score`` names what it was ranked by."""
-    table = Table(box=None, pad_edge=False)
-    numbers = ("#", score, "from", "to", "best at", "risk")
+    """One row an interval; ``score`` names what it was ranked by. A terminal too narrow for rows has lines instead."""
     agents = any("agents" in hit.parts for hit in hits)
-    for name in ("#", score, "log", "from", "to", "best at", "risk", "why", *(["agents"] * agents), "best clip"):
-        table.add_column(name, justify="right" if name in numbers else "left", overflow="fold")
-    for rank, hit in enumerate(hits, 1):
-        shown = "–" if hit.score is None else f"{hit.score:.3f}"
-        who = [_agents(hit)] if agents else []
-        cells = (str(rank), shown, hit.log_name, *_span(hit), *_risk(hit), *who, hit.best_clip_id)
-        table.add_row(*(Text(one_line(cell)) for cell in cells))
+    names = ("#", score, "log", "from", "to", "best at", "risk", "why", *(["agents"] * agents), "best clip")
+    rows = [_row(rank, hit, agents) for rank, hit in enumerate(hits, 1)]
+    table = Table(box=None, pad_edge=False)
+    for name in names:
+        right = name in ("#", score, "from", "to", "best at", "risk")
+        table.add_column(name, justify="right" if right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
     # In a file or a pipe nothing is as narrow as a terminal: one hit, one line.
-    Console(width=None if sys.stdout.isatty() else 10_000, highlight=False).print(table)
+    console = Console(width=None if sys.stdout.isatty() else 10_000, highlight=False)
+    if console.measure(table, options=console.options.update(max_width=10_000)).maximum <= console.width:
+        console.print(table)
+    else:
+        for row in rows:
+            _print_lines(console, row, score)
     if not hits:
         print("nothing found")
+
+
+def _row(rank: int, hit: Hit, agents: bool) -> tuple[str, ...]:
+    shown = "–" if hit.score is None else f"{hit.score:.3f}"
+    who = [_agents(hit)] if agents else []
+    return tuple(map(one_line, (str(rank), shown, hit.log_name, *_span(hit), *_risk(hit), *who, hit.best_clip_id)))
+
+
+def _print_lines(console: Console, row: tuple[str, ...], score: str) -> None:
+    """A hit in lines of its own; its id, to be copied, is never broken."""
+    rank, value, log, start, end, best, risk, why, *rest = row
+    first = f"{rank:>2}  {score} {value}  {log}  {start} to {end}, best at {best}"
+    for line in (first, f"risk {risk} {why}", *rest):
+        indent = "" if line is first else "    "
+        console.print(Text(indent + line), soft_wrap=True)
 
 
 def _span(hit: Hit) -> tuple[str, ...]:

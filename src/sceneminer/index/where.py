@@ -12,6 +12,7 @@ from sqlglot import exp
 from sqlglot.errors import ErrorLevel
 
 from sceneminer.index.errors import QueryError
+from sceneminer.index.where_hints import require_single_quotes, suggestion
 from sceneminer.index.where_tree import DIALECT, condition_tree, present_parts
 from sceneminer.labels.prompts import TAGS
 
@@ -132,6 +133,7 @@ def parse_condition(text: str) -> exp.Expr:
         raise QueryError(f"expected a filter of at most {MAX_NODES} parts, found {nodes}")
     if _depth(condition) > MAX_DEPTH:
         raise QueryError(f"expected at most {MAX_DEPTH} nested conditions")
+    require_single_quotes(condition, _COLUMNS)
     return condition
 
 
@@ -254,9 +256,7 @@ def _column(node: exp.Column, at: _At) -> tuple[str, Kind]:
     if name in at.added and name not in _COLUMNS:
         return at.added[name], "number"
     if name not in _COLUMNS:
-        known = ", ".join(n for n in _COLUMNS if not n.startswith(("tag.", "label_tag.")))
-        known = ", ".join([known, *(n for n in at.added if n.startswith("head_"))])
-        raise QueryError(f"unknown column {name!r}; expected one of {known}, tag.NAME or label_tag.NAME")
+        raise QueryError(f"unknown column {name!r}; {suggestion(name, _COLUMNS, at.added)}")
     return _COLUMNS[name]
 
 

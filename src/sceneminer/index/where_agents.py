@@ -29,6 +29,7 @@ from sceneminer.index.where import (
     require_known_parts,
     said,
 )
+from sceneminer.index.where_hints import closest
 
 _FUNCTIONS = (*words.PLACES, *words.TURNS, "lasting", "some", "none")
 
@@ -104,8 +105,8 @@ def _texts(column: str, text: str) -> frozenset[str]:
 def _categories(text: str) -> frozenset[str]:
     found = words.categories_of(text.lower())
     if found is None:
-        known = ", ".join((*CATEGORIES, *words.GROUPS))
-        raise QueryError(f"unknown category {text!r}; expected one of {known}")
+        known = (*CATEGORIES, *words.GROUPS)
+        raise QueryError(f"unknown category {text!r}; {closest(text, known)}expected one of {', '.join(known)}")
     return found
 
 
@@ -180,8 +181,9 @@ def _metres_or_seconds(node: exp.Expr, unit: str, most: float) -> float:
 
 
 def _unknown(node: exp.Expr) -> QueryError:
-    known = ", ".join((*words.TEXTS, *words.NUMBERS, *words.BOOLS))
-    return QueryError(f"unknown {said(node)}; expected one of {known}")
+    known = (*words.TEXTS, *words.NUMBERS, *words.BOOLS)
+    name = said(node)
+    return QueryError(f"unknown {name}; {closest(name, known)}expected one of {', '.join(known)}")
 
 
 def bare(node: exp.Expr) -> exp.Expr:

@@ -26,7 +26,7 @@ def load_av() -> Any:
     try:
         import av
     except ImportError as error:
-        raise DataError("expected PyAV to read video, found none; install the extra: sceneminer[video]") from error
+        raise DataError("expected PyAV to read video, found none; pip install 'sceneminer[video]'") from error
     av.logging.set_level(None)
     return av
 
