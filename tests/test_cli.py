@@ -16,13 +16,14 @@ FLAGS = {
     | {"select", "replay", "export", "serve"},
     "mine": {"--out", "--model", "--cameras", "--stride", "--length", "--workers", "--min-cameras", "--precision"}
     | {"--retry-quarantined", "--no-retry-quarantined", "--logs", "--split", "--media-root", "--fps"},
-    "search": {"--like", "--unlike", "--image", "--where", "--query", "--save-query", "--top", "--format"},
+    "search": {"--like", "--unlike", "--image", "--where", "--query", "--save-query", "--top", "--format"}
+    | {"--merge", "--no-merge"},
     "select": {"--n", "--out", "--like", "--unlike", "--image", "--where", "--query", "--hardness", "--score"}
     | {"--diversity", "--quota", "--near-duplicate", "--exclude"},
     "replay": {"--out", "--format"},
     "export": {"--to", "--out", "--link"},
-    "serve": {"--host", "--port", "--no-token", "--exports", "--read-only"},
-    "hardest": {"--where", "--top", "--format"},
+    "serve": {"--host", "--port", "--no-token", "--exports", "--read-only", "--origin"},
+    "hardest": {"--where", "--top", "--merge", "--no-merge", "--format"},
     "show": {"--out"},
     "tags": {"--explain", "--no-explain"},
     "synth": {"--logs", "--seed", "--split", "--rate", "--size", "--sensors", "--seconds", "--workers"},
@@ -96,6 +97,11 @@ def test_hits_as_json_and_as_a_table_that_a_pipe_can_read(mined):
     hits = json.loads(found.stdout, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
     assert found.returncode == 0 and found.stderr == "" and len(hits) == 2
     assert {"log_id", "start_us", "end_us", "score", "best_clip_id", "parts"} <= set(hits[0])
+    each = json.loads(sceneminer("search", index, "a car ahead", "--format", "json", "--top", 5, "--no-merge").stdout)
+    assert all(hit["clip_ids"] == [hit["best_clip_id"]] for hit in each)
+    assert {hit["best_clip_id"] for hit in each} <= {
+        clip for hit in json.loads(found.stdout) for clip in hit["clip_ids"]
+    }
     lines = sceneminer("search", index, "a car ahead").stdout.splitlines()
     assert [line.split()[0] for line in lines] == ["#", "1", "2"]
     assert [hits[i]["best_clip_id"] in lines[1 + i] for i in range(2)] == [True, True]

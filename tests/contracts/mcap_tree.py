@@ -220,6 +220,15 @@ _FOXGLOVE: dict[str, list[tuple[str, int, str]]] = {
         ("timestamp", 1, "time"), ("frame_id", 2, "string"), ("pose", 3, "Pose"), ("point_stride", 4, "fixed32"),
         ("fields", 5, "PackedElementField*"), ("data", 6, "bytes"),
     ],
+    "KeyValuePair": [("key", 1, "string"), ("value", 2, "string")],
+    "CubePrimitive": [("pose", 1, "Pose"), ("size", 2, "Vector3")],
+    "TextPrimitive": [("pose", 1, "Pose"), ("text", 6, "string")],
+    "SceneEntityDeletion": [("timestamp", 1, "time"), ("type", 2, "uint32"), ("id", 3, "string")],
+    "SceneEntity": [
+        ("timestamp", 1, "time"), ("frame_id", 2, "string"), ("id", 3, "string"), ("metadata", 6, "KeyValuePair*"),
+        ("cubes", 8, "CubePrimitive*"), ("texts", 13, "TextPrimitive*"),
+    ],
+    "SceneUpdate": [("deletions", 1, "SceneEntityDeletion*"), ("entities", 2, "SceneEntity*")],
 }  # fmt: skip
 """Foxglove's schemas as far as messages here have them."""
 
@@ -286,8 +295,20 @@ def time_of(ns: int) -> dict[str, int]:
     return {"seconds": ns // 10**9, "nanos": ns % 10**9}
 
 
+def agent(ns: int, frame: str, name: str, xyz, size=(4.0, 1.8, 1.6), **facts: str) -> dict[str, Any]:
+    """An entity of one cube that looks along x."""
+    pose = {"position": dict(zip("xyz", map(float, xyz), strict=True)), "orientation": {"w": 1.0}}
+    return {
+        "timestamp": time_of(ns),
+        "frame_id": frame,
+        "id": name,
+        "metadata": [{"key": key, "value": value} for key, value in facts.items()],
+        "cubes": [{"pose": pose, "size": dict(zip("xyz", map(float, size), strict=True))}],
+    }
+
+
 def foxglove_drive(count: int) -> list[tuple[str, str, int, dict[str, Any]]]:
-    """A car that drives 1 m a step along x: one camera of whole images, one of raw ones, points, transforms."""
+    """A car that drives 1 m a step along x: one camera of whole images, one of raw ones, points, transforms, agents."""
     found: list[tuple[str, str, int, dict[str, Any]]] = []
     w, x, y, z = OPTICAL
     for k in range(count):
@@ -327,6 +348,11 @@ def foxglove_drive(count: int) -> list[tuple[str, str, int, dict[str, Any]]]:
             ("/CAM_BACK/image", "RawImage", log, rows),
             ("/LIDAR", "PointCloud", log, points),
         ]
+        agents = [
+            agent(at, "map", "ahead", (10.0 + k, 2, 0.8), category="car"),
+            agent(at, "base_link", "beside", (5, 1, 0.9), (0.6, 0.7, 1.8), category="human.pedestrian.adult"),
+        ]
+        found.append(("/agents", "SceneUpdate", log, {"entities": agents}))
     return found
 
 

@@ -1,6 +1,7 @@
 """MCAP files, read back with the mcap libraries: messages are those of the log, and times are in order."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from string import ascii_letters
 
@@ -8,11 +9,19 @@ import numpy as np
 import pytest
 from make_selection import make_selection
 
+from sceneminer.data.clip import Clip
 from sceneminer.data.open import open_logs
+from sceneminer.data.track import Track, states_at
+from sceneminer.export.interval import iter_intervals
 from sceneminer.export.mcap import export_mcap
+from sceneminer.export.mcap_messages import iter_agents
+from sceneminer.export.origin import read_origin
 from sceneminer.export.reopen import open_indexed_log
 from sceneminer.geometry.pose import quat_to_rotation
 from sceneminer.index.selection import Selected
+from sceneminer.labels.ego import ego_states
+from sceneminer.labels.risk import measure
+from sceneminer.labels.tags import label_tags
 
 pytest.importorskip("mcap_protobuf", reason="the extra mcap is not installed")
 
@@ -106,6 +115,25 @@ def test_transforms_and_boxes_are_the_logs(exported):
     assert seen == sum(len(track.times_us) for track in tracks.values())
 
 
+def test_a_gap_in_an_agents_boxes_is_bridged_and_says_so(town_index):
+    selection = make_selection(town_index, items=1)
+    (interval,) = iter_intervals(town_index, selection, read_origin(town_index, selection), [])
+
+    def track(name, steps):
+        poses = np.tile(np.eye(4), (len(steps), 1, 1))
+        poses[:, 0, 3] = steps
+        times = interval.item.start_us + 500_000 * np.array(steps)
+        return Track(name, "car", "car", times, poses, np.ones((len(steps), 3)))
+
+    tracks = (track("whole", [0, 1, 2]), track("gap", [0, 2]), track("short", [0]))
+    updates = [stamped.message for stamped in iter_agents(replace(interval, tracks=tracks))]
+    told = [{e.id: {pair.key: pair.value for pair in e.metadata} for e in update.entities} for update in updates]
+    assert [sorted(one) for one in told] == [["gap", "short", "whole"], ["gap", "whole"], ["gap", "whole"]]
+    assert [[name for name in sorted(one) if "interpolated" in one[name]] for one in told] == [[], ["gap"], []]
+    assert updates[1].entities[1].cubes[0].pose.position.x == 1.0
+    assert [[d.id for d in update.deletions] for update in updates] == [[], ["short"], []]
+
+
 def test_risk_is_json_with_its_schema(exported, town_index):
     selection, report, _ = exported
     item = selection.items[0]
@@ -158,3 +186,28 @@ def test_the_files_open_again_as_logs(exported):
     assert read.xyz_m == pytest.approx(points.xyz_m, abs=1e-5)
     at = back.pose_times_us
     assert back.poses_at(at)[0] == pytest.approx(log.poses_at(at)[0], abs=1e-9)
+
+
+def test_tracks_and_what_is_told_of_them_come_back(exported, town_index):
+    selection, report, log = exported
+    item = selection.items[0]
+    back = next(one for one in open_logs(report.path, adapter="mcap").logs if one.start_us < item.end_us)
+    said = [(issue.subject, issue.reason, issue.count) for issue in back.issues if issue.kind != "no_calibration"]
+    assert said == [("/map", "expected entities with an id and one cube each, found lines; left out", 7)]
+    found = {track.track_id: track for track in back.store.read_tracks()}
+    tracks = {track.track_id: track for track in log.store.read_tracks()}
+    assert found.keys() == tracks.keys() and len(found) == 2
+    for name, track in tracks.items():
+        again = found[name]
+        assert (again.category, again.source_category) == (track.category, track.source_category)
+        assert again.times_us.tolist() == track.times_us.tolist()
+        assert (again.attributes or (frozenset(),) * len(track.times_us)) == track.attributes
+        assert again.world_from_box == pytest.approx(track.world_from_box, abs=1e-9)
+        assert again.size_lwh_m == pytest.approx(track.size_lwh_m)
+    bare = replace(log, has_map=False, description="", start_us=back.start_us, end_us=back.end_us)
+    was, now = (label_tags(one, (Clip("", one.log_id, one.start_us, one.end_us),)) for one in (bare, back))
+    assert now == was and any(value is not None for value in was[0].values())
+    times = np.arange(back.start_us, back.end_us, 100_000)
+    was, now = (ego_states(one, times) for one in (log, back))
+    np.testing.assert_allclose([now.x_m, now.y_m, now.yaw_rad], [was.x_m, was.y_m, was.yaw_rad], atol=1e-6)
+    assert np.nanmax(measure(states_at(back.store.read_tracks(), times), now).risk) > 0

@@ -1,6 +1,8 @@
 """Rerun recordings, read back with Rerun's own reader: images, boxes, poses, map and risk are those of the log."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from string import ascii_letters
 
@@ -11,7 +13,7 @@ from make_selection import make_selection
 from sceneminer.export.reopen import open_indexed_log
 from sceneminer.export.rerun import export_rerun
 from sceneminer.index.errors import IndexFault
-from sceneminer.index.selection import Selected
+from sceneminer.index.selection import Selected, write_selection
 
 pytest.importorskip("rerun", reason="the extra rerun is not installed")
 
@@ -131,3 +133,26 @@ def test_a_fisheye_has_images_without_a_lens_and_is_named(fisheye_index, tmp_pat
 def test_nothing_is_overwritten(town_index, tmp_path):
     with pytest.raises(IndexFault, match="already"):
         export_rerun(town_index, make_selection(town_index), tmp_path)
+
+
+def test_a_disk_that_is_full_is_said_and_leaves_nothing(town_index, tmp_path):
+    """In a process of its own, whose files may not grow; Rerun writes in a thread, which only logs what fails."""
+    code = """
+import resource, sys
+from pathlib import Path
+from sceneminer.export.rerun import export_rerun
+from sceneminer.index.errors import IndexFault
+from sceneminer.index.search import open_index
+from sceneminer.index.selection import read_selection
+index, selection = open_index(Path(sys.argv[1])), read_selection(Path(sys.argv[2]))
+resource.setrlimit(resource.RLIMIT_FSIZE, (8000, 8000))
+try:
+    export_rerun(index, selection, Path(sys.argv[3]))
+except IndexFault as error:
+    print("refused", error)
+"""
+    write_selection(make_selection(town_index), tmp_path / "s.json")
+    told = [str(path) for path in (town_index.folder, tmp_path / "s.json", tmp_path / "out")]
+    done = subprocess.run([sys.executable, "-c", code, *told], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0 and "refused expected to write to" in done.stdout, done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["s.json"]

@@ -107,6 +107,27 @@ def test_an_interval_holds_the_clips_that_earned_it(index):
         assert not near  # the next clip would have opened one interval too many
 
 
+def test_each_clip_is_a_hit_of_its_own_where_nothing_is_merged(index):
+    vector = np.random.default_rng(8).normal(size=WIDTH)
+    hits = search(index, "anything", top=7, merge=False, encode_text=lambda texts: vector[None])
+    assert [hit.best_clip_id for hit in hits] == brute_force(index, vector, lambda row: True)[:7]
+    assert all(hit.clip_ids == (hit.best_clip_id,) and hit.end_us - hit.start_us == 2_000_000 for hit in hits)
+
+
+def test_by_filter_alone_each_clip_is_a_hit_too(tmp_path):
+    store, rng = Store.create(tmp_path / "index", embed_dim=WIDTH), np.random.default_rng(3)
+    rows = [row | {"hardness": float(rng.random())} for row in make_clips(3, 20).to_pylist()]
+    rows[7]["hardness"] = None
+    store.append("clips", pa.Table.from_pylist(rows, schema=clips_schema(WIDTH)))
+    store.set_manifest({"mining": {"stride_us": 1_000_000}, "hardness": {}})
+    index = open_index(tmp_path / "index")
+    known = [row for row in rows if row["hardness"] is not None]
+    order = [row["clip_id"] for row in sorted(known, key=lambda row: -row["hardness"])]
+    found = search(index, where="tag.rain >= 0", top=100, merge=False)
+    assert [hit.best_clip_id for hit in found] == [*order, rows[7]["clip_id"]] and found[-1].score is None
+    assert [hit.best_clip_id for hit in hardest(index, top=100, merge=False)] == order
+
+
 def test_a_small_index_comes_back_as_intervals_and_not_as_whole_logs(tmp_path):
     """Few logs, fewer than ``top``: what is near the best clips is theirs, and what is far from them is not."""
     store = Store.create(tmp_path / "index", embed_dim=WIDTH)

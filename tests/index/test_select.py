@@ -5,6 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pyarrow as pa
 import pytest
+from scipy.optimize import Bounds, LinearConstraint, milp
 from test_search import WIDTH, make_logs
 
 from sceneminer.index.errors import IndexFault, QueryError
@@ -16,7 +17,7 @@ from sceneminer.index.quota import parse_quota, parse_quotas
 from sceneminer.index.replay import replay, rule_of
 from sceneminer.index.schema import clips_schema
 from sceneminer.index.search import open_index
-from sceneminer.index.select import Rule, excluding, select
+from sceneminer.index.select import Rule, excluding, near_cosine, select
 from sceneminer.index.selection import Selection, read_selection, write_selection
 from sceneminer.index.store import Store
 
@@ -98,6 +99,49 @@ def test_groups_hold_and_are_filled():
     few = pick(pool, 10, diversity=0.0, groups=[Group(rare, least=40)])
     assert rare[list(few.rows)].sum() == min(10, rare.sum()), "as many as there are, and the rest of the places is used"
     assert len(few.rows) == 10
+
+
+def test_quotas_that_can_be_met_together_are():
+    """The best clip of each log is by day, only one of a log may be taken, and three are wanted by night."""
+    rng = np.random.default_rng(7)
+    log, start = np.repeat(np.arange(6), 4), np.tile(np.arange(4), 6) * 10
+    night = (start == 30) & (log > 0)
+    pool = Pool(unit(rng, 24), np.where(night, 0.1, 0.9), start, start + 20, log)
+    each = [Group(log == k, most=1) for k in range(6)]
+    picked = list(pick(pool, 6, diversity=0.1, groups=[*each, Group(night, least=3)]).rows)
+    assert night[picked].sum() >= 3 and sorted(log[picked]) == [0, 1, 2, 3, 4, 5]
+    scarce, wide = (log == 2) & night, log < 4
+    picked = list(pick(pool, 2, diversity=0.1, groups=[Group(wide, least=2), Group(scarce, least=1), each[2]]).rows)
+    assert scarce[picked].sum() == 1 and wide[picked].all()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_quotas_are_missed_next_to_never_where_they_can_be_met(seed):
+    """Against an exact solver, on small random pools of overlapping clips."""
+    rng = np.random.default_rng(seed)
+    missed = possible = 0
+    for _ in range(50):
+        logs = int(rng.integers(2, 6))
+        log, start = np.repeat(np.arange(logs), 8), np.tile(np.arange(8), logs) * 10
+        rows, n = len(log), int(rng.integers(3, 12))
+        groups = [Group(log == k, most=int(rng.integers(1, 4))) for k in range(logs)]
+        groups += [Group(rng.random(rows) < share, least=int(rng.integers(1, 4))) for share in (0.25, 0.15)]
+        picked = pick(Pool(unit(rng, rows), rng.random(rows), start, start + 20, log), n, diversity=1.0, groups=groups)
+        met = all(group.members[list(picked.rows)].sum() >= group.least for group in groups)
+        apart = [(log == log[k]) & np.isin(start, [start[k], start[k] + 10]) for k in range(rows)]
+        bounds = [(group.members, group.least, rows if group.most is None else group.most) for group in groups]
+        bounds += [(both, 0, 1) for both in apart] + [(np.ones(rows, bool), 0, n)]
+        table, low, high = (np.array(column, float) for column in zip(*bounds, strict=True))
+        solved = milp(
+            np.zeros(rows),
+            constraints=LinearConstraint(table, low, high),
+            integrality=np.ones(rows),
+            bounds=Bounds(0, 1),
+        )
+        possible += solved.success
+        missed += solved.success and not met
+        assert not met or solved.success
+    assert possible >= 15 and missed <= 0.05 * possible
 
 
 def test_the_same_call_gives_the_same_selection_and_it_holds_its_quotas(index):
@@ -193,6 +237,41 @@ def test_near_duplicates_are_those_of_brute_force(rows):
     assert (found & ~expected).sum() <= 0.002 * len(value)
 
 
+@pytest.mark.parametrize("at_least", [1.0, 0.9999])
+def test_a_copy_is_a_near_duplicate_however_strict_one_is(at_least):
+    vectors = np.tile(unit(np.random.default_rng(3), 300, 64), (2, 1))
+    found = near_duplicates(lambda: [vectors], np.zeros(600), at_least=at_least)
+    assert not found[:300].any() and found[300:].all()
+
+
+def test_what_is_a_near_duplicate_goes_by_how_close_together_all_clips_are(index):
+    vectors = np.array([r["embedding"] for r in index.store.read("clips").to_pylist() if r["embedding"]], np.float64)
+    pairs = (vectors @ vectors.T)[np.triu_indices(len(vectors), 1)]
+    assert near_cosine(index.store.snapshot("clips")) == pytest.approx(1 - 0.02 * (1 - pairs.mean()), abs=2e-4)
+    assert select(index, None, Rule(n=3)).near_cosine == near_cosine(index.store.snapshot("clips"))
+    assert select(index, None, Rule(n=3, near_duplicate=0.9)).near_cosine == 0.9
+    assert select(index, None, Rule(n=3, near_duplicate=None)).near_cosine is None
+
+
+def test_a_tower_that_puts_all_images_close_together_loses_no_more_clips(tmp_path):
+    """The same clips, seen by towers whose embeddings share more and more."""
+    rng = np.random.default_rng(6)
+    own, shared = unit(rng, 100), unit(rng, 1)
+    left = []
+    for k, share in enumerate((0.0, 3.0, 10.0)):
+        vectors = np.concatenate([own, own[:10] + 0.02 * unit(rng, 10)]) + share * shared
+        store = Store.create(tmp_path / f"index{k}", embed_dim=WIDTH)
+        rows = [
+            {"clip_id": f"c{n}+0000000", "log_id": f"c{n}", "log_name": f"c{n}", "unit_id": "u", "start_us": 0}
+            | {"end_us": 2_000_000, "stream_fingerprint": "s", "embedding": v / np.linalg.norm(v)}
+            for n, v in enumerate(vectors.astype(np.float32))
+        ]
+        store.append("clips", pa.Table.from_pylist(rows, schema=clips_schema(WIDTH)))
+        found = select(open_index(store.folder), None, Rule(n=110))
+        left.append(found.near_duplicates)
+    assert left == [10, 10, 10]
+
+
 def test_a_selection_replays_or_says_what_changed(index, tmp_path):
     query = make_query("anything", where="risk > 0.05")
     rule = Rule(n=20, quotas=("log<=4",), exclude=(("log000-0badf00d", 0, 3_000_000),))
@@ -247,6 +326,7 @@ def test_a_quota_is_given_once():
         (Rule(n=5, hardness=0.0, score=0.0, diversity=0.0), "not all 0"),
         (Rule(n=5, diversity=float("nan")), "weights between"),
         (Rule(n=5, near_duplicate=0.2), "between 0.5 and 1"),
+        (Rule(n=5, near_duplicate=float("nan")), "between 0.5 and 1"),
     ],
 )
 def test_rules_that_cannot_be_meant_are_refused(index, rule, said):

@@ -11,7 +11,7 @@ from sceneminer.index.search import Index, open_index
 from sceneminer.mine.run import mine
 from sceneminer.model.example import make_clip_folder
 from sceneminer.serve.app import make_app
-from sceneminer.serve.gate import Gate
+from sceneminer.serve.gate import Gate, cookie_name
 from sceneminer.serve.settings import Settings
 
 PORT = 8765
@@ -49,3 +49,16 @@ def client(stranger: TestClient, settings: Settings) -> TestClient:
     """Somebody who opened the printed address."""
     assert stranger.get("/", params={"token": settings.token}).status_code == 303
     return stranger
+
+
+@pytest.fixture
+def visit():
+    """A session with a server of an index, started as told."""
+
+    def visit(index: Index, exports: Path, **told) -> TestClient:
+        settings = Settings(index.folder, port=PORT, exports=exports, **told)
+        client = TestClient(Gate(make_app(index, settings), settings), base_url=ORIGIN, raise_server_exceptions=False)
+        client.cookies.set(cookie_name(f"127.0.0.1:{PORT}"), settings.session)
+        return client
+
+    return visit

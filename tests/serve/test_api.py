@@ -16,8 +16,10 @@ from PIL import Image
 from sceneminer.index.search import search
 from sceneminer.index.selection import read_selection
 from sceneminer.serve.app import make_app
-from sceneminer.serve.gate import COOKIE, Gate
+from sceneminer.serve.gate import Gate, cookie_name
 from sceneminer.serve.settings import Settings
+
+SESSION = cookie_name("127.0.0.1:8765")
 
 
 @pytest.fixture
@@ -52,6 +54,25 @@ def test_facets_count_what_a_filter_lets_through(client, town):
     assert sum(ahead["histograms"]["risk"]) == ahead["clips"] and ahead["most"]["risk"] == 1
     refused = client.post("/api/facets", json={"where": "risk >"})
     assert refused.status_code == 400 and set(refused.json()) == {"error"}
+
+
+def test_each_clip_by_itself(tmp_path, visit):
+    index = make_index(tmp_path / "i", logs=4, per_log=6)
+    client = visit(index, tmp_path)
+    ids = {clip_id(log, k) for log in range(4) for k in range(6)}
+    seen = ids - {clip_id(log, 5) for log in range(4)}
+    far = [[-9, -9], [9, -9], [9, 9], [-9, 9]]
+    for path, body, expected in (
+        ("/api/search", {"where": "images > 0"}, ids),
+        ("/api/search", {"like": [clip_id(0, 0)]}, seen - {clip_id(0, 0), clip_id(0, 1)}),
+        ("/api/train", {"relevant": [clip_id(0, 0)]}, seen),
+        ("/api/map/lasso", {"polygon": far}, seen),
+    ):
+        told = client.post(path, json={**body, "merge": False}).json()
+        assert {hit["clip_id"] for hit in told["hits"]} == expected and len(told["hits"]) == len(expected)
+        assert all(hit["clip_ids"] == [hit["clip_id"]] for hit in told["hits"])
+        assert len(client.post(path, json=body).json()["hits"]) <= 4
+        assert "merge" not in (told.get("query") or {}), "how hits are shown is no part of a query"
 
 
 def test_a_search_by_agents_says_who(client):
@@ -146,7 +167,7 @@ def test_recordings_that_are_gone_are_said_and_the_rest_still_works(town, tmp_pa
     root = next(p for p in town.folder.parent.iterdir() if (p / "v1.0-mini").is_dir() or (p / "samples").is_dir())
     settings = Settings(town.folder, exports=tmp_path)
     client = TestClient(Gate(make_app(town, settings), settings), base_url="http://127.0.0.1:8765")
-    client.cookies.set(COOKIE, settings.session)
+    client.cookies.set(SESSION, settings.session)
     root.rename(moved)
     try:
         told = client.get(f"/api/clips/{clip}").json()
@@ -176,7 +197,7 @@ def test_picked_and_chosen_selections_export(client, town, settings, clip):
     ids = sorted(town.store.read("clips", columns=["clip_id"])["clip_id"].to_pylist())
     picked = client.post("/api/selections", json={"name": "mine", "clip_ids": [ids[1], ids[0]]}).json()
     assert [item["clip_id"] for item in picked["selection"]["items"]] == [ids[1], ids[0]]
-    assert client.post("/api/selections", json={"name": "mine", "clip_ids": [ids[0]]}).status_code == 400
+    assert client.post("/api/selections", json={"name": "mine", "clip_ids": [ids[0]]}).status_code == 409
     assert client.post("/api/selections", json={"name": "other", "clip_ids": ["nobody"]}).status_code == 404
     chosen = client.post("/api/select", json={"name": "two", "n": 2, "quotas": ["log<=1"], "exclude": ["mine"]}).json()
     assert len({item["log_id"] for item in chosen["selection"]["items"]}) == len(chosen["selection"]["items"])
@@ -203,11 +224,12 @@ def test_names_are_no_paths(client, settings, clip, name):
 def test_read_only_writes_nothing(town, tmp_path, clip):
     settings = Settings(town.folder, exports=tmp_path / "e", can_write=False)
     client = TestClient(Gate(make_app(town, settings), settings), base_url="http://127.0.0.1:8765")
-    client.cookies.set(COOKIE, settings.session)
+    client.cookies.set(SESSION, settings.session)
     for path, body in (
         ("/api/selections", {"name": "a", "clip_ids": [clip]}),
         ("/api/select", {"name": "a", "n": 1}),
         ("/api/exports", {"selection": "a", "to": "csv"}),
+        ("/api/train", {"relevant": [clip], "save_as": "a"}),
     ):
         assert client.post(path, json=body).status_code == 403
     assert not (tmp_path / "e").exists() and client.get("/api/info").json()["can_write"] is False
@@ -217,7 +239,7 @@ def test_thumbs_train_a_head_on_the_spot_and_keep_it_when_asked(tmp_path):
     index = make_index(tmp_path / "i", logs=20, per_log=20)
     settings = Settings(index.folder, exports=tmp_path)
     client = TestClient(Gate(make_app(index, settings), settings), base_url="http://127.0.0.1:8765")
-    client.cookies.set(COOKIE, settings.session)
+    client.cookies.set(SESSION, settings.session)
     pairs = [(log, k) for log in range(20) for k in range(0, 19, 2)]
     foggy = [clip_id(*pair) for pair in pairs if is_foggy(*pair)][:20]
     clear = [clip_id(*pair) for pair in pairs if not is_foggy(*pair)][:20]
@@ -241,6 +263,6 @@ def test_a_null_value_is_null_in_json_too(tmp_path):
     index.store.merge_columns("clips", "clip_id", rows)
     settings = Settings(index.folder)
     client = TestClient(Gate(make_app(index, settings), settings), base_url="http://127.0.0.1:8765")
-    client.cookies.set(COOKIE, settings.session)
+    client.cookies.set(SESSION, settings.session)
     told = client.post("/api/search", json={"where": "images > 0"})
     assert told.status_code == 200 and "NaN" not in told.text

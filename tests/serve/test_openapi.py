@@ -12,9 +12,10 @@ from schemathesis.specs.openapi.checks import (
 from starlette.testclient import TestClient
 
 from sceneminer.serve.app import make_app
-from sceneminer.serve.gate import COOKIE, Gate
+from sceneminer.serve.gate import Gate, cookie_name
 from sceneminer.serve.settings import Settings
 
+SESSION = cookie_name("127.0.0.1:8765")
 CHECKS = (not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance)
 OPERATIONS = (
     "GET /api/info",
@@ -45,7 +46,7 @@ def served(town, tmp_path_factory):
     app = make_app(town, told)
     found = schemathesis.openapi.from_dict(app.openapi()).get_all_operations()
     client = TestClient(Gate(app, told), base_url="http://127.0.0.1:8765", raise_server_exceptions=False)
-    client.cookies.set(COOKIE, told.session)
+    client.cookies.set(SESSION, told.session)
     return {operation.ok().label: operation.ok() for operation in found}, client
 
 
@@ -69,3 +70,44 @@ def test_no_input_breaks_it(served, label):
         case.validate_response(response, checks=CHECKS)
 
     tried()
+
+
+def test_the_document_names_what_answers_hold(served):
+    """Not only that they are objects: somebody who scripts the API reads it there."""
+    for label, operation in served[0].items():
+        if label.split()[1].startswith("/api") and "/points" not in label and "/values" not in label:
+            (content,) = operation.definition.raw["responses"]["200"]["content"].values()
+            told = content["schema"].get("items", content["schema"])
+            assert set(told) == {"$ref"}, label
+
+
+def test_real_answers_hold_what_the_document_says_and_nothing_else(served, town):
+    operations, client = served
+    clip = sorted(town.store.read("clips", columns=["clip_id"])["clip_id"].to_pylist())[0]
+    polygon = [[-9, -9], [9, -9], [9, 9], [-9, 9]]
+    where = "agent.category = 'pedestrian'"
+    client.post("/api/selections", json={"name": "told", "clip_ids": [clip]})
+    for label, path, body in (
+        ("GET /api/info", "/api/info", None),
+        ("POST /api/search", "/api/search", {}),
+        ("POST /api/search", "/api/search", {"text": '"a car" and not "rain"', "like": [clip], "merge": False}),
+        ("POST /api/search", "/api/search", {"where": where}),
+        ("POST /api/facets", "/api/facets", {"where": where}),
+        ("POST /api/train", "/api/train", {"relevant": [clip]}),
+        ("GET /api/clips/{clip_id}", f"/api/clips/{clip}", None),
+        ("GET /api/clips/{clip_id}/scene", f"/api/clips/{clip}/scene", None),
+        ("GET /api/map", "/api/map", None),
+        ("POST /api/map/lasso", "/api/map/lasso", {"polygon": polygon}),
+        ("POST /api/select", "/api/select", {"name": "told2", "n": 2, "quotas": ["log<=1"]}),
+        ("POST /api/selections", "/api/selections", {"name": "told3", "clip_ids": [clip]}),
+        ("GET /api/selections", "/api/selections", None),
+        ("GET /api/selections/{name}", "/api/selections/told", None),
+        ("POST /api/exports", "/api/exports", {"selection": "told", "to": "csv"}),
+        ("GET /api/jobs/{job}", "/api/jobs/job-1", None),
+    ):
+        response = client.get(path) if body is None else client.post(path, json=body)
+        assert response.status_code == 200, (label, response.text)
+        operation = operations[label]
+        operation.validate_response(response)
+    assert operations["GET /api/info"].is_valid_response(client.get("/api/info"))
+    assert not operations["GET /api/map"].is_valid_response(client.get("/api/info")), "the check can fail"

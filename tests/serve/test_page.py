@@ -196,7 +196,6 @@ def _select(visitor: Visitor) -> None:
     page.locator("#choose-n").fill("20")
     page.locator("#choose-name").fill("first morning")
     page.locator("#quotas").fill("log<=8")
-    page.get_by_label("Leave out near-duplicates").uncheck()
     page.get_by_role("button", name="Choose", exact=True).click()
     expect(page.locator("#choose-said")).to_contain_text(re.compile(r"Chose (1\d|20) clips of \d+ matches"))
     made = page.locator("[data-selection='first morning']")
@@ -216,3 +215,16 @@ def _export(visitor: Visitor) -> str:
     visitor.picture("export")
     page.keyboard.press("Escape")
     return said.locator("code").inner_text()
+
+
+def test_each_clip_by_itself_is_a_choice_that_the_address_keeps(visitor: Visitor):
+    page = visitor.go("#text=a+car")
+    whole = page.locator(".card[data-clip]").count()
+    expect(page.locator(".members-button").first).to_be_visible()
+    page.get_by_role("button", name="Each clip", exact=True).click()
+    expect(page.locator("#results-sub")).to_contain_text(" clips in ")
+    assert page.locator(".card[data-clip]").count() > whole and page.locator(".members-button").count() == 0
+    page.reload()
+    expect(page.get_by_role("button", name="Each clip", exact=True)).to_have_attribute("aria-pressed", "true")
+    page.get_by_role("button", name="Each clip", exact=True).click()
+    expect(page.locator(".card[data-clip]")).to_have_count(whole)

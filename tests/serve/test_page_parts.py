@@ -9,6 +9,7 @@ import pytest
 
 pytest.importorskip("playwright")
 
+from make_streams import make_index
 from nuscenes_tree import make_nuscenes_tree
 from page_browser import PATIENCE_MS, Visitor, a_browser, a_server, a_visitor
 from playwright.sync_api import Browser, Page, expect
@@ -333,6 +334,29 @@ def test_a_server_that_may_not_write_offers_no_writing(browser: Browser, mined: 
         expect(page.locator("#read-only")).to_be_visible()
         expect(page.get_by_role("button", name="Make selection")).to_be_hidden()
         expect(page.get_by_role("button", name="Choose", exact=True)).to_be_hidden()
+
+
+def test_more_hits_are_one_click_away(browser: Browser, tmp_path: Path):
+    index = make_index(tmp_path / "index", logs=30, per_log=10)
+    with (
+        a_server(index.folder, tmp_path / "exports") as address,
+        a_visitor(browser, address, expected="status of 404") as visitor,
+    ):
+        page = visitor.go("#where=images+%3E+0")
+        page.get_by_role("button", name="Show each clip").click()
+        cards = page.locator(".card[data-clip]")
+        expect(cards).to_have_count(60)
+        first = cards.nth(59).get_attribute("data-clip")
+        page.get_by_role("button", name="Show more").click()
+        expect(cards).to_have_count(120)
+        expect(page.locator(".card[data-clip]:focus-within")).to_have_count(1)
+        assert cards.nth(59).get_attribute("data-clip") == first
+        for shown in (180, 200):
+            page.get_by_role("button", name="Show more").click()
+            expect(cards).to_have_count(shown)
+        expect(page.get_by_role("button", name="Show more")).to_have_count(0)
+        page.locator("#where-clear").click()
+        expect(cards).to_have_count(0)
 
 
 def test_clips_without_a_picture_say_so(browser: Browser, mined: Path, tmp_path: Path):

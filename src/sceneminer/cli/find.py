@@ -24,6 +24,10 @@ Where = Annotated[
 ]
 QueryFile = Annotated[Path | None, typer.Option("--query", help="A saved query, instead of its parts.")]
 Top = Annotated[int, typer.Option(help="How many intervals, after merging neighbouring clips.")]
+Merge = Annotated[
+    bool,
+    typer.Option("--merge/--no-merge", help="Neighbouring clips of a log as one interval, or each clip by itself."),
+]
 Format = Annotated[Literal["table", "json"], typer.Option("--format", help="How to print.")]
 SelectionPath = Annotated[Path, typer.Argument(metavar="SELECTION", help="A Selection's file.")]
 
@@ -38,6 +42,7 @@ def search(
     query: QueryFile = None,
     save_query: Annotated[Path | None, typer.Option(help="Save this query as a small JSON that replays.")] = None,
     top: Top = 10,
+    merge: Merge = True,
     format_: Format = "table",
 ) -> None:
     """Find time intervals by texts, an image, clips to be like and unlike, and a filter; by filter alone, the hardest.
@@ -49,14 +54,16 @@ def search(
 
     opened = open_index(index)
     asked = _query(opened, text, like=like, unlike=unlike, image=image, where=where, saved=query)
-    hits = run_query(opened, asked, top=top)
+    hits = run_query(opened, asked, top=top, merge=merge)
     if save_query is not None:
         write_query(asked, save_query)
     _print_hits(hits, format_, score="score")
     _say_unknown(opened, hits, asked.where)
 
 
-def hardest(index: IndexPath, where: Where = None, top: Top = 10, format_: Format = "table") -> None:
+def hardest(
+    index: IndexPath, where: Where = None, top: Top = 10, merge: Merge = True, format_: Format = "table"
+) -> None:
     """The intervals of highest hardness: risk, ambiguity and rarity under fixed, printed weights."""
     from sceneminer.index.hardness import WEIGHTS
     from sceneminer.index.manage import hardness_words
@@ -65,7 +72,7 @@ def hardest(index: IndexPath, where: Where = None, top: Top = 10, format_: Forma
     from sceneminer.index.where import RISK_RULE
 
     opened = open_index(index)
-    hits = hardest_hits(opened, where=where, top=top)
+    hits = hardest_hits(opened, where=where, top=top, merge=merge)
     _print_hits(hits, format_, score="hardness")
     _say_unknown(opened, hits, f"hardness >= 0 and ({where})" if where else "hardness >= 0")
     if format_ == "table":
@@ -91,7 +98,13 @@ def select(
     quota: Annotated[
         list[str] | None, typer.Option(help="E.g. log<=3, tag.night>=50, location=boston-seaport<=100; several times.")
     ] = None,
-    near_duplicate: Annotated[float, typer.Option(help="Cosine from which two clips are one; above 1: never.")] = 0.98,
+    near_duplicate: Annotated[
+        float | None,
+        typer.Option(
+            help="Cosine from which two clips are one; above 1: never. By default where they are 2 % of the mean "
+            "distance apart."
+        ),
+    ] = None,
     exclude: Annotated[
         list[Path] | None, typer.Option(help="An earlier Selection to leave out; several times.")
     ] = None,
@@ -101,7 +114,7 @@ def select(
     Exit code: 0 as asked, 3 fewer clips than asked or a quota not met (said), 2 unusable input.
     """
     from sceneminer.index.search import open_index
-    from sceneminer.index.select import Rule, excluding
+    from sceneminer.index.select import AUTO, Rule, excluding
     from sceneminer.index.select import select as select_clips
     from sceneminer.index.selection import read_selection, write_selection
 
@@ -111,14 +124,15 @@ def select(
     if any(part for part in parts):
         asked = _query(opened, text, like=like, unlike=unlike, image=image, where=where, saved=query)
     earlier = [read_selection(path) for path in exclude or ()]
-    near = near_duplicate if near_duplicate <= 1 else None
+    near = AUTO if near_duplicate is None else None if near_duplicate > 1 else near_duplicate
     rule = Rule(n, hardness, score, diversity, tuple(quota or ()), near, excluding(*earlier))
     report = select_clips(opened, asked, rule)
     write_selection(report.selection, out)
     found = len(report.selection.items)
+    alike = "" if report.near_cosine is None else f" (cosine of {report.near_cosine:g} or more)"
     typer.echo(
         f"chose {found} of {report.matching} clips: {report.excluded} left out as selected before, "
-        f"{report.near_duplicates} as near-duplicates of better ones; wrote {out}"
+        f"{report.near_duplicates} as near-duplicates of better ones{alike}; wrote {out}"
     )
     for line in report.unmet:
         typer.echo(f"quota not met: {line}", err=True)
@@ -188,6 +202,10 @@ def serve(
         Path | None, typer.Option(help="Folder for selections and exports; by default INDEX-exports.")
     ] = None,
     read_only: Annotated[bool, typer.Option("--read-only", help="No heads, selections or exports.")] = False,
+    origin: Annotated[
+        list[str] | None,
+        typer.Option(help="Another address under which browsers reach it, e.g. https://scenes.example; several times."),
+    ] = None,
 ) -> None:
     """Open the page: search, look, mark, train, select and export in the browser.
 
@@ -196,7 +214,7 @@ def serve(
     from sceneminer.serve.run import serve as serve_index
     from sceneminer.serve.settings import Settings
 
-    settings = Settings(index, host, port, exports=exports, can_write=not read_only)
+    settings = Settings(index, host, port, exports=exports, can_write=not read_only, origins=tuple(origin or ()))
     serve_index(replace(settings, token=None) if no_token else settings)
 
 

@@ -60,7 +60,10 @@ def iter_sensor(interval: Interval, name: str, topic: str, left_out: list[tuple[
 
 
 def iter_agents(interval: Interval) -> Iterator[Stamped]:
-    """A cube an agent at each time at which any is annotated; an agent that is gone is deleted then."""
+    """A cube an agent at each time at which any is annotated; an agent that is gone is deleted then.
+
+    Where an agent's own annotation has a gap its cube is interpolated, for looking at, and says so.
+    """
     messages = foxglove_messages()
     times = interval.box_times_us()
     over = [(track, *boxes_over(track, times)) for track in interval.tracks]
@@ -89,7 +92,7 @@ def iter_map(interval: Interval) -> Iterator[Stamped]:
     layers["lane"] = [lane.centerline for lane in hdmap.lanes]
     update = foxglove_messages()["SceneUpdate"]()
     ground_m = interval.ground_m()
-    for name, lines in layers.items():
+    for name, lines in ((name, lines) for name, lines in layers.items() if lines):
         entity = update.entities.add(timestamp=_stamp(start_us), frame_id=WORLD, id=f"map {name}")
         for xy in lines:
             line = entity.lines.add(thickness=1.5, scale_invariant=True, color=_color(LIGHT.faint))
@@ -173,8 +176,13 @@ def _add_agent(
     update: Any, time_us: int, track: Track, pose: Float[ndarray, "4 4"], size: Float[ndarray, "3"], *, focus: bool
 ) -> None:
     entity = update.entities.add(timestamp=_stamp(time_us), frame_id=WORLD, id=clean(track.track_id))
-    facts = {"category": track.category, "source_category": clean(track.source_category)}
-    for key, value in facts.items():
+    facts = [("category", track.category), ("source_category", clean(track.source_category))]
+    nearest = int(np.argmin(np.abs(track.times_us - time_us)))
+    if track.times_us[nearest] != time_us:
+        facts.append(("interpolated", "true"))
+    if track.attributes:
+        facts += [("attribute", clean(name)) for name in sorted(track.attributes[nearest])]
+    for key, value in facts:
         entity.metadata.add(key=key, value=value)
     cube = entity.cubes.add(
         pose=_pose(pose), color=_color(LIGHT.highlight if focus else colour_of(track.category, LIGHT))

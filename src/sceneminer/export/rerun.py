@@ -39,6 +39,7 @@ def export_rerun(index: Index, selection: Selection, out: Path, *, say: Say | No
     """A new folder with a recording an interval, and its sources. DataError without the extra ``rerun``.
 
     Timelines: ``time`` (the log's own, UTC) and ``in_log`` (since the log's start). Images are the files' own bytes.
+    One interval at a time is held in memory, as a viewer will.
     """
     rr = _rerun()
     left_out: list[tuple[str, str]] = []
@@ -48,11 +49,12 @@ def export_rerun(index: Index, selection: Selection, out: Path, *, say: Say | No
         for interval in iter_intervals(index, selection, origin, left_out):
             name = f"{selection.content[:16]}-{interval.name}"
             recording = rr.RecordingStream(APPLICATION, recording_id=name)
-            recording.save(folder / f"{interval.name}.rrd", default_blueprint=_layout(rr, interval))
-            try:
-                _Writer(rr, recording, interval, left_out).write(origin)
-            finally:
-                recording.disconnect()
+            # Rerun's own writer of files is a thread that only logs what fails: a full disk would go unnoticed.
+            stream = recording.binary_stream()
+            recording.send_blueprint(_layout(rr, interval), make_active=False, make_default=True)
+            _Writer(rr, recording, interval, left_out).write(origin)
+            (folder / f"{interval.name}.rrd").write_bytes(stream.read() or b"")
+            recording.disconnect()
             items += 1
             if say:
                 say(f"{interval.rank + 1} of {len(selection.items)} items")

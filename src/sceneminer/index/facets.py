@@ -11,7 +11,7 @@ from numpy import ndarray
 from sceneminer.index.head_files import filter_names
 from sceneminer.index.quota import HAS_TAG
 from sceneminer.index.resolve import resolve
-from sceneminer.index.search import Index
+from sceneminer.index.search import Index, let_through
 from sceneminer.index.snapshot import Snapshot
 from sceneminer.index.where import RISK_COLUMNS
 from sceneminer.labels.prompts import TAGS
@@ -37,11 +37,7 @@ class Facets:
 def facets(index: Index, where: str | None = None) -> Facets:
     """Count what a filter lets through, or the whole index. QueryError where the filter is not allowed."""
     added = filter_names(index.store)
-    resolved = resolve(index.store, where, added=added)
-    snapshot = resolved.snapshot or index.store.snapshot("clips")
-    positions = resolved.positions
-    if positions is None:
-        positions = np.arange(len(snapshot)) if resolved.sql is None else snapshot.matching(resolved.sql)
+    snapshot, positions = let_through(index, resolve(index.store, where, added=added))
     heads = sorted(set(added.values()))
     tags, found = dict.fromkeys(TAGS, 0), dict.fromkeys(heads, 0)
     spread = {name: np.zeros(BINS, np.int64) for name in SPREADS}

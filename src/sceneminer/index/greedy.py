@@ -50,9 +50,32 @@ def pick(
 
     ``chosen``: embeddings of clips picked earlier, of which the new ones should be different as well. Ties go to the
     earlier row. As long as a group lacks members, and no more places are left than are lacking, only its members
-    are taken.
+    are taken. Where what was taken before leaves no room for them, all is chosen anew with what groups lack first.
     """
-    scale = _mean_distance(pool.unit)
+    late = _pick(pool, n, diversity=diversity, groups=groups, chosen=chosen, first=False)
+    if not _lack(groups, late):
+        return late
+    early = _pick(pool, n, diversity=diversity, groups=groups, chosen=chosen, first=True)
+    return early if _lack(groups, early) < _lack(groups, late) else late
+
+
+def _lack(groups: Sequence[Group], picked: Picked) -> int:
+    """How many members groups have too few of."""
+    rows = np.array(picked.rows, int)
+    return sum(max(0, group.least - int(group.members[rows].sum())) for group in groups)
+
+
+def _pick(
+    pool: Pool,
+    n: int,
+    *,
+    diversity: float,
+    groups: Sequence[Group],
+    chosen: Float[ndarray, "m e"] | None,
+    first: bool,
+) -> Picked:
+    """``first``: while groups lack members, their members are taken before all others."""
+    scale = mean_distance(pool.unit)
     nearest = np.full(len(pool.value), np.inf)
     if chosen is not None and len(chosen):
         for start in range(0, len(chosen), 1024):
@@ -66,6 +89,8 @@ def pick(
         far = np.minimum(np.where(np.isinf(nearest), scale, nearest) / scale, 1.0)
         gain = pool.value + diversity * far
         allowed = free & _allowed(groups, counts, n - len(rows), free)
+        if first and allowed.any():
+            allowed = _most_wanted(groups, counts, allowed)
         if not allowed.any():
             break
         row = int(np.argmax(np.where(allowed, gain, -np.inf)))
@@ -94,6 +119,16 @@ def _allowed(groups: Sequence[Group], counts: ndarray, left: int, free: ndarray)
     return allowed & lacking if missing >= left and (allowed & lacking & free).any() else allowed
 
 
-def _mean_distance(unit: Float[ndarray, "n e"]) -> float:
+def _most_wanted(groups: Sequence[Group], counts: ndarray, allowed: Bool[ndarray, "n"]) -> Bool[ndarray, "n"]:
+    """Of what is allowed, what most of the lacking groups share; all where none lacks, or none has any left."""
+    wanted = np.zeros(len(allowed))
+    for group, count in zip(groups, counts, strict=True):
+        if group.least > count and (left := int((group.members & allowed).sum())):
+            # The fewer there are to choose from, the sooner.
+            wanted += group.members * ((group.least - count) / left)
+    return allowed & (wanted == wanted[allowed].max())
+
+
+def mean_distance(unit: Float[ndarray, "n e"]) -> float:
     """Of random pairs: with unit vectors it is one less the square of their mean's length."""
     return max(1.0 - float(np.sum(unit.mean(0) ** 2)), 1e-6) if len(unit) else 1.0

@@ -1,4 +1,7 @@
-"""Hits: clips in order of score, merged with their neighbours to intervals, each with the parts of its score."""
+"""Hits: clips in order of score, merged with their neighbours to intervals, each with the parts of its score.
+
+Whether they are merged is a question of how hits are shown: a Query says nothing of it.
+"""
 
 import math
 from collections.abc import Callable, Mapping
@@ -75,13 +78,18 @@ def intervals(
     stride_us: int,
     score: str,
     top: int,
+    merge: bool = True,
 ) -> tuple[Hit, ...]:
     """Clips in order of score, merged with their neighbours, until one more would open interval ``top`` + 1.
 
     Stopping there, rather than merging whatever a batch happened to fetch, keeps an interval to the clips that
     earned it: fetching more can never widen a hit. The best ``CLIPS_AN_INTERVAL`` × ``top`` clips widen intervals and
     others only open them, or a small index would come back as whole logs.
+
+    Without ``merge`` each of the ``top`` best clips is an interval of its own, whatever overlaps it.
     """
+    if not merge:
+        return _hits([[row] for row in fetch(top).to_pylist()], details, score)
     limit = widening = CLIPS_AN_INTERVAL * top
     # ``fetch`` gives KEYS, AT and the score with its parts; the rest is read of the best clip of each hit alone.
     while True:
@@ -92,7 +100,9 @@ def intervals(
         limit *= 2
 
 
-def whole_intervals(rows: pa.Table, details: Details, *, stride_us: int, score: str, top: int) -> tuple[Hit, ...]:
+def whole_intervals(
+    rows: pa.Table, details: Details, *, stride_us: int, score: str, top: int, merge: bool = True
+) -> tuple[Hit, ...]:
     """The ``top`` intervals of the highest score where every row is a hit: each of them is in one, whatever ``top``."""
     coded = rows["log_id"].combine_chunks().dictionary_encode()
     names = coded.dictionary.to_pylist()
@@ -101,7 +111,7 @@ def whole_intervals(rows: pa.Table, details: Details, *, stride_us: int, score: 
     value = rows[score].cast(pa.float64()).to_numpy(zero_copy_only=False)
     order = np.lexsort((start, log))
     opens = np.ones(len(order), bool)
-    opens[1:] = (np.diff(log[order]) != 0) | (np.diff(start[order]) > stride_us)
+    opens[1:] = (np.diff(log[order]) != 0) | (np.diff(start[order]) > stride_us) | (not merge)
     first = np.flatnonzero(opens)
     edges = np.append(first, len(order))
     best = np.maximum.reduceat(np.nan_to_num(value, nan=-np.inf)[order], first) if len(first) else np.zeros(0)

@@ -15,11 +15,15 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
+from sceneminer.index.vectors import unit_rows
+
 CELL_ROWS = 2000
 MAX_CELLS = 8192
 SAMPLE = 32_768
 _BLOCK = 4096
 _ROUNDS = 8
+_ROUNDING = 1e-6
+"""Of a cosine in float32."""
 
 Batches = Callable[[], Iterable[Float[ndarray, "n e"]]]
 
@@ -122,10 +126,11 @@ def _compare(cell: ndarray, members: ndarray, better: ndarray, out: ndarray, at_
     """Mark in ``out`` the rows of one cell that have a better near-duplicate in it."""
     for start in range(0, len(cell), _BLOCK):
         mine = members[start : start + _BLOCK]
-        block = cell[start : start + _BLOCK].astype(np.float32)
+        # Rounding to fp16 changes lengths: without this a row would not be one with its own copy.
+        block = unit_rows(cell[start : start + _BLOCK])
         for other in range(0, len(cell), _BLOCK):
             theirs = members[other : other + _BLOCK]
-            near = block @ cell[other : other + _BLOCK].astype(np.float32).T >= at_least
+            near = block @ unit_rows(cell[other : other + _BLOCK]).T >= at_least - _ROUNDING
             # Few pairs are near: whose is the better is asked of those alone.
             a, b = np.nonzero(near)
             out[mine[a[better[theirs[b]] < better[mine[a]]]]] = True

@@ -57,8 +57,10 @@ def preview_relevance(index: Index, labels: LabelSet, *, seed: int = 0) -> Previ
     return Preview(tuple(ids), values, fitted.held_out, len(found.used.clip_ids), found.weak)
 
 
-def preview_hits(index: Index, preview: Preview, resolved: Resolved, *, top: int) -> tuple[Hit, ...]:
-    """The ``top`` intervals of highest relevance among the clips that a filter lets through."""
+def preview_hits(
+    index: Index, preview: Preview, resolved: Resolved, *, top: int, merge: bool = True
+) -> tuple[Hit, ...]:
+    """The ``top`` intervals of highest relevance among the clips that a filter lets through; see ``hits.intervals``."""
     snapshot = resolved.snapshot or index.store.snapshot("clips")
     ids = np.array(snapshot.read(["clip_id"])["clip_id"].to_pylist(), dtype=object)
     value = dict(zip(preview.clip_ids, preview.relevance.tolist(), strict=True))
@@ -71,4 +73,5 @@ def preview_hits(index: Index, preview: Preview, resolved: Resolved, *, top: int
         rows = snapshot.take(order[:limit], list(KEYS)).append_column(AT, pa.array(order[:limit]))
         return rows.append_column("relevance", pa.array(relevance[order[:limit]]))
 
-    return intervals(fetch, partial(shown, snapshot), stride_us=stride_us(index), score="relevance", top=top)
+    told = {"stride_us": stride_us(index), "score": "relevance", "top": top, "merge": merge}
+    return intervals(fetch, partial(shown, snapshot), **told)

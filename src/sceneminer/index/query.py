@@ -16,6 +16,8 @@ from sceneminer.index.errors import IndexFault, QueryError
 
 QUERY_FORMAT = 1
 MAX_EXAMPLES = 200
+MAX_NAME = 300
+"""Characters of a clip's id or an image's name."""
 MAX_BYTES = 1 << 22
 MAX_WIDTH = 8192
 MAX_NAME = 255
@@ -135,6 +137,8 @@ def _image(value: Any, where: str) -> ImageExample:
     keys = ("name", "space", "embedding")
     if not isinstance(value, Mapping) or set(value) != set(keys) or not all(isinstance(value[k], str) for k in keys):
         raise QueryError(f"expected name, space and embedding of the image in {where}")
+    if len(value["name"]) > MAX_NAME:
+        raise QueryError(f"expected a name of the image of at most {MAX_NAME} characters in {where}")
     try:
         embedding = base64.b64decode(value["embedding"], validate=True)
     except (binascii.Error, ValueError) as error:
@@ -159,4 +163,6 @@ def _ids(value: str | Sequence[str] | None) -> tuple[str, ...]:
             clip.encode()
         except UnicodeEncodeError as error:
             raise QueryError(f"expected clip ids in UTF-8, found {clip!r}") from error
+        if len(clip) > MAX_NAME:
+            raise QueryError(f"expected clip ids of at most {MAX_NAME} characters, found one of {len(clip)}")
     return tuple(dict.fromkeys(ids))

@@ -8,7 +8,7 @@ from sceneminer.index.errors import IndexFault, QueryError
 from sceneminer.index.hardness import index_version
 from sceneminer.index.query import query_of
 from sceneminer.index.search import Index
-from sceneminer.index.select import Report, Rule, select
+from sceneminer.index.select import AUTO, Report, Rule, select
 from sceneminer.index.selection import Selected, Selection
 
 
@@ -54,7 +54,7 @@ def rule_of(selection: Selection) -> Rule:
     except (TypeError, ValueError) as error:
         raise QueryError(f"expected the rule of a selection, found {selection.rule}") from error
     numbers = [rule.n, rule.hardness, rule.score, rule.diversity]
-    numbers += [] if rule.near_duplicate is None else [rule.near_duplicate]
+    numbers += [] if rule.near_duplicate in (None, AUTO) else [rule.near_duplicate]
     if not all(type(value) in (int, float) for value in numbers) or not all(isinstance(q, str) for q in rule.quotas):
         raise QueryError(f"expected numbers and quotas in the rule of a selection, found {selection.rule}")
     return rule

@@ -60,40 +60,49 @@ def search(
     unlike: str | Sequence[str] | None = None,
     where: str | None = None,
     top: int = 10,
+    merge: bool = True,
     encode_text: TextEncoder | None = None,
 ) -> tuple[Hit, ...]:
     """The ``top`` intervals most like all that is given, under a filter; with a filter alone, by hardness.
 
     ``text`` may join quoted texts: ``"a bus" and not "rain"``. ``image`` is a file, its bytes, or an example made of
     it; ``like`` and ``unlike`` are ids of clips. By filter alone, clips whose hardness is null are found too, last and
-    with score None. ``top`` counts intervals after merging. ``encode_text`` defaults to the text tower named in the
+    with score None. ``top`` counts intervals after merging; without ``merge`` each clip is a hit of its own.
+    ``encode_text`` defaults to the text tower named in the
     index. QueryError for a query that is empty, too long, names an unknown clip or filters on what is not allowed.
     """
     if isinstance(image, Path | str | bytes):
         image = index.encoders.image(Path(image) if isinstance(image, str) else image)
     query = make_query(text, image=image, like=like, unlike=unlike, where=where)
-    return run_query(index, query, top=top, encode_text=encode_text)
+    return run_query(index, query, top=top, merge=merge, encode_text=encode_text)
 
 
-def run_query(index: Index, query: Query, *, top: int = 10, encode_text: TextEncoder | None = None) -> tuple[Hit, ...]:
+def run_query(
+    index: Index, query: Query, *, top: int = 10, merge: bool = True, encode_text: TextEncoder | None = None
+) -> tuple[Hit, ...]:
     """The ``top`` intervals of a Query: see ``search``."""
     _require_top(top)
     resolved = resolve(index.store, query.where, added=filter_names(index.store))
     if not query.has_score:
-        hits = _all_hits(index, resolved, top=top)
+        hits = hits_of(index, *let_through(index, resolved), top=top, merge=merge, nulls_too=True)
     else:
         ranking = rank_query(index, query, resolved, encode_text=encode_text)
-        hits = intervals(ranking.fetch, ranking.details, stride_us=stride_us(index), score=ranking.score_name, top=top)
+        told = {"stride_us": stride_us(index), "score": ranking.score_name, "top": top, "merge": merge}
+        hits = intervals(ranking.fetch, ranking.details, **told)
     return _with_moments(index, hits, resolved)
 
 
-def hardest(index: Index, *, where: str | None = None, top: int = 10) -> tuple[Hit, ...]:
-    """The ``top`` intervals of highest hardness, under a filter. IndexFault until hardness has been refreshed."""
+def hardest(index: Index, *, where: str | None = None, top: int = 10, merge: bool = True) -> tuple[Hit, ...]:
+    """The ``top`` intervals of highest hardness, under a filter; without ``merge`` each clip is one.
+
+    IndexFault until hardness has been refreshed.
+    """
     _require_top(top)
     if "hardness" not in index.manifest:
         raise IndexFault("expected hardness in this index, found none yet; run sceneminer index optimize")
     resolved = resolve(index.store, where, added=filter_names(index.store))
-    return _with_moments(index, hits_of(index, *_known(index, resolved), top=top), resolved)
+    hits = hits_of(index, *let_through(index, resolved), top=top, merge=merge)
+    return _with_moments(index, hits, resolved)
 
 
 def rank_query(index: Index, query: Query, resolved: Resolved, *, encode_text: TextEncoder | None = None) -> Ranking:
@@ -176,8 +185,8 @@ def _examples(index: Index, ids: Sequence[str]) -> tuple[dict[str, Float[ndarray
     return vectors, f"NOT ({' OR '.join(overlaps)})"
 
 
-def _known(index: Index, resolved: Resolved) -> tuple[Snapshot, Int[ndarray, "k"]]:
-    """Positions of the clips that a filter lets through, and in what."""
+def let_through(index: Index, resolved: Resolved) -> tuple[Snapshot, Int[ndarray, "k"]]:
+    """The clips that a filter lets through: positions in one version of the table."""
     snapshot = resolved.snapshot or index.store.snapshot("clips")
     positions = resolved.positions
     if positions is None:
@@ -185,17 +194,24 @@ def _known(index: Index, resolved: Resolved) -> tuple[Snapshot, Int[ndarray, "k"
     return snapshot, positions
 
 
-def _all_hits(index: Index, resolved: Resolved, *, top: int) -> tuple[Hit, ...]:
-    """By filter alone: every clip that meets it is in an interval, also where hardness is null."""
-    snapshot, positions = _known(index, resolved)
-    rows = snapshot.take(positions, [*KEYS, "hardness"]).append_column(AT, pa.array(positions))
-    return whole_intervals(rows, partial(shown, snapshot), stride_us=stride_us(index), score="hardness", top=top)
+def hits_of(
+    index: Index,
+    snapshot: Snapshot,
+    positions: Int[ndarray, "k"],
+    *,
+    top: int,
+    merge: bool = True,
+    nulls_too: bool = False,
+) -> tuple[Hit, ...]:
+    """The ``top`` intervals of highest hardness among some clips, as far as it is known.
 
-
-def hits_of(index: Index, snapshot: Snapshot, positions: Int[ndarray, "k"], *, top: int) -> tuple[Hit, ...]:
-    """The ``top`` intervals of highest hardness among some clips, as far as it is known."""
+    With ``nulls_too`` every one of the clips counts: each is in an interval, also where hardness is null.
+    """
     rows = snapshot.take(positions, [*KEYS, "hardness"]).append_column(AT, pa.array(positions))
     value = rows["hardness"].cast(pa.float64()).to_numpy(zero_copy_only=False)
+    told = {"stride_us": stride_us(index), "score": "hardness", "top": top, "merge": merge}
+    if nulls_too:
+        return whole_intervals(rows, partial(shown, snapshot), **told)
     kept = np.flatnonzero(~np.isnan(value))
     rows, value = rows.take(pa.array(kept)), value[kept]
 
@@ -207,7 +223,7 @@ def hits_of(index: Index, snapshot: Snapshot, positions: Int[ndarray, "k"], *, t
         ids = np.array(rows["clip_id"].take(pa.array(at)).to_pylist(), dtype=str)
         return rows.take(pa.array(at[np.lexsort((ids, -value[at]))[:limit]]))
 
-    return intervals(fetch, partial(shown, snapshot), stride_us=stride_us(index), score="hardness", top=top)
+    return intervals(fetch, partial(shown, snapshot), **told)
 
 
 def _with_moments(index: Index, hits: tuple[Hit, ...], resolved: Resolved) -> tuple[Hit, ...]:

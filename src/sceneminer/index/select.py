@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from sceneminer.index.errors import QueryError
-from sceneminer.index.greedy import Group, Pool, pick
+from sceneminer.index.greedy import Group, Pool, mean_distance, pick
 from sceneminer.index.hardness import index_version
 from sceneminer.index.head_files import filter_names
 from sceneminer.index.hits import EXPLANATION, risk_source
@@ -26,7 +26,11 @@ from sceneminer.index.vectors import unit_matrix
 MAX_N = 100_000
 POOL = 50_000
 """So many of the best clips, by hardness and score, are looked at for their diversity."""
-NEAR_DUPLICATE = 0.98
+AUTO: Literal["auto"] = "auto"
+NEAR_SHARE = 0.02
+"""Of the mean distance between clips of the index: nearer ones are near-duplicates, unless a cosine is given."""
+SPREAD_ROWS = 8192
+"""By which that mean is estimated."""
 NOT_THERE = -2
 """The number of a text that no clip has."""
 _AT_ONCE = 16_384
@@ -53,8 +57,8 @@ class Rule:
     """Of likeness to the query's text, image and examples: a percentile among the clips of its filter."""
     diversity: float = 1.0
     quotas: tuple[str, ...] = ()
-    near_duplicate: float | None = NEAR_DUPLICATE
-    """Cosine from which of two clips only the better is looked at; None: all are."""
+    near_duplicate: float | Literal["auto"] | None = AUTO
+    """Cosine from which of two clips only the better is looked at; None: all are; ``auto``: ``near_cosine``."""
     exclude: tuple[tuple[str, int, int], ...] = ()
     """Intervals (log, start, end) of earlier Selections: left out, and what is like them counts less."""
 
@@ -71,6 +75,8 @@ class Report:
     excluded: int
     """They overlap an earlier Selection."""
     near_duplicates: int
+    near_cosine: float | None
+    """From which they were; None where they were not looked for."""
     beyond_pool: int
     unmet: tuple[str, ...]
     """Quotas of which there were too few clips, with how many were found."""
@@ -95,8 +101,9 @@ def select(index: Index, query: Query | None, rule: Rule, *, encode_text: Callab
     excluded = int((~keep).sum())
     at = np.flatnonzero(keep)
     duplicates = 0
-    if rule.near_duplicate is not None:
-        worse = near_duplicates(lambda: clips.batches(at), value[at], at_least=rule.near_duplicate)
+    near = near_cosine(clips.snapshot) if rule.near_duplicate == AUTO else rule.near_duplicate
+    if near is not None:
+        worse = near_duplicates(lambda: clips.batches(at), value[at], at_least=near)
         duplicates, at = int(worse.sum()), at[~worse]
     order = at[_best_first(value[at], clips.clip_id.take(pa.array(at)))]
     pool = np.concatenate([order[:POOL], _for_quotas(clips, order[POOL:], quotas)])
@@ -106,7 +113,25 @@ def select(index: Index, query: Query | None, rule: Rule, *, encode_text: Callab
     selection = Selection(
         items, index_version(index.store), tuple(models), {} if query is None else query.as_json(), rule.as_json()
     )
-    return Report(selection, len(clips), excluded, duplicates, len(order) - min(len(order), POOL), unmet)
+    return Report(selection, len(clips), excluded, duplicates, near, len(order) - min(len(order), POOL), unmet)
+
+
+def near_cosine(clips: Snapshot) -> float:
+    """The cosine at which two clips of an index are ``NEAR_SHARE`` of its mean distance apart, to 6 decimals.
+
+    Towers differ in how close together they put all images: 0.98 for embeddings that point in all directions, 0.997
+    where two clips have a cosine of 0.85 on average.
+    """
+    rows = np.unique(np.linspace(0, max(len(clips) - 1, 0), min(len(clips), SPREAD_ROWS)).astype(np.int64))
+    unit = _unit_embeddings(clips, rows).astype(np.float64)
+    known = unit[np.isfinite(unit).all(1)]
+    distance = mean_distance(known) if len(known) else 1.0
+    return round(1.0 - NEAR_SHARE * distance, 6)
+
+
+def _unit_embeddings(clips: Snapshot, positions: Int[ndarray, "k"]) -> Float[ndarray, "k e"]:
+    """Embeddings of length 1 of some rows; NaN where there is none."""
+    return unit_matrix(clips.take(positions, ["embedding"])["embedding"], missing=np.nan)
 
 
 class _Candidates:
@@ -147,8 +172,7 @@ class _Candidates:
             yield self.unit(at[start : start + _AT_ONCE])
 
     def unit(self, at: Int[ndarray, "k"]) -> Float[ndarray, "k e"]:
-        column = self.snapshot.take(self.positions[at], ["embedding"])["embedding"]
-        return unit_matrix(column, missing=np.nan)
+        return _unit_embeddings(self.snapshot, self.positions[at])
 
     def flag(self, column: str, at: Int[ndarray, "k"]) -> Bool[ndarray, "k"]:
         values = self.snapshot.take(self.positions[at], [column])[column].cast(pa.float64())
@@ -173,7 +197,10 @@ def _require_sound(rule: Rule) -> None:
     weights = (rule.hardness, rule.score, rule.diversity)
     if not all(np.isfinite(weight) and 0 <= weight <= 1000 for weight in weights) or not any(weights):
         raise QueryError(f"expected weights between 0 and 1000, not all 0; found {weights}")
-    if rule.near_duplicate is not None and not 0.5 <= rule.near_duplicate <= 1.0:
+    if isinstance(rule.near_duplicate, str):
+        if rule.near_duplicate != AUTO:
+            raise QueryError(f"expected a cosine or {AUTO!r} for near-duplicates, found {rule.near_duplicate!r}")
+    elif rule.near_duplicate is not None and not 0.5 <= rule.near_duplicate <= 1.0:
         raise QueryError(f"expected a cosine between 0.5 and 1 for near-duplicates, found {rule.near_duplicate}")
 
 

@@ -7,6 +7,7 @@ was looked at is what is exported, replayed and reported.
 import hashlib
 import json
 import math
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -59,18 +60,34 @@ def write_selection(selection: Selection, path: Path) -> None:
     """Write a new file, whole or not at all; IndexFault where there is one already: a Selection is not overwritten."""
     document = document_of(selection)
     text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
+    part = unfinished(path)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         part.write_text(text, encoding="utf-8")
-        # Unlike a rename, a link fails where the name is taken.
-        path.hardlink_to(part)
+        take_name(part, path)
     except FileExistsError as error:
         raise IndexFault(f"expected a new file for the selection, found {path} there already") from error
     except OSError as error:
         raise IndexFault(f"expected to write a selection to {path}, found {error.strerror}") from error
     finally:
-        part.unlink(missing_ok=True)
+        if part.exists():
+            part.unlink()
+
+
+def unfinished(path: Path) -> Path:
+    """A hidden name beside a path that nobody else uses, for what is not whole yet."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+
+
+def take_name(part: Path, path: Path) -> None:
+    """Give a finished file its name. FileExistsError where that is taken, which a rename would not notice."""
+    try:
+        path.hardlink_to(part)
+    except FileExistsError:
+        raise
+    except OSError:  # file systems without links: the name is claimed by an empty file first
+        path.open("x").close()
+        part.replace(path)
 
 
 def read_selection(path: Path) -> Selection:

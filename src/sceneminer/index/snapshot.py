@@ -1,5 +1,6 @@
 """One version of a table: rows by position stay where they are; it can be held in memory for a server's sake."""
 
+import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
@@ -36,6 +37,8 @@ class Snapshot:
         self._holds: dict[str, bool] = {}
         self._shares: dict[str, float] = {}
         self._met: dict[str, ndarray] = {}
+        # A server's threads ask at the same time.
+        self._remembering = threading.Lock()
 
     @property
     def version(self) -> int:
@@ -76,11 +79,14 @@ class Snapshot:
         if self._table is None:
             return self.positions(np.sort(self._row_ids(where)))
         # Who looks for one thing after another under one filter need not wait for the filter each time.
-        if where not in self._met:
-            self._met[where] = self.positions(np.sort(self._row_ids(where)))
-            while len(self._met) > 1 and sum(map(len, self._met.values())) > MAX_REMEMBERED:
-                self._met.pop(next(iter(self._met)))
-        return self._met[where]
+        known = self._met.get(where)
+        if known is None:
+            known = self.positions(np.sort(self._row_ids(where)))
+            with self._remembering:
+                self._met[where] = known
+                while len(self._met) > 1 and sum(map(len, self._met.values())) > MAX_REMEMBERED:
+                    self._met.pop(next(iter(self._met)))
+        return known
 
     def positions(self, addresses: Int[ndarray, "k"]) -> Int[ndarray, "k"]:
         """Of rows by the engine's own addresses."""
@@ -108,11 +114,12 @@ class Snapshot:
     def share(self, where: str) -> float:
         """About which share of rows meets a condition; exact unless held in memory."""
         if self._sample is not None:
-            if where not in self._shares:
+            known = self._shares.get(where)
+            if known is None:
                 if len(self._shares) > MAX_SHARES:
                     self._shares.clear()
-                self._shares[where] = self._sample.count_rows(where) / max(min(len(self), SAMPLE_ROWS), 1)
-            return self._shares[where]
+                known = self._shares[where] = self._sample.count_rows(where) / max(min(len(self), SAMPLE_ROWS), 1)
+            return known
         with self._guard():
             return self._dataset.count_rows(where) / max(self._dataset.count_rows(), 1)
 

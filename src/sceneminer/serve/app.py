@@ -16,7 +16,9 @@ from starlette.exceptions import HTTPException
 from sceneminer.data.errors import DataError
 from sceneminer.index.errors import IndexFault, WriterBusyError
 from sceneminer.index.search import Index
+from sceneminer.model.errors import CheckpointError
 from sceneminer.serve.clips import UnknownClipError
+from sceneminer.serve.library import CrowdedError, TakenNameError, UnknownNameError
 from sceneminer.serve.media import NoPictureError
 from sceneminer.serve.routes_keep import library_routes
 from sceneminer.serve.routes_look import clip_routes, map_routes, search_routes
@@ -32,7 +34,7 @@ def make_app(index: Index, settings: Settings) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         # Requests are worked on a few at a time; torch and the engine use all cores for each.
         anyio.to_thread.current_default_thread_limiter().total_tokens = WORKERS
-        threading.Thread(target=state.keep_in_memory, daemon=True).start()
+        threading.Thread(target=state.warm_up, daemon=True).start()
         yield
 
     app = FastAPI(
@@ -76,10 +78,21 @@ def _add_handlers(app: FastAPI) -> None:
         assert isinstance(error, HTTPException)
         return JSONResponse({"error": str(error.detail)}, error.status_code, headers=error.headers)
 
+    def unforeseen(_: Request, __: Exception) -> Response:
+        # The server's own output has the traceback.
+        return JSONResponse(
+            {"error": "expected to answer this, found a fault of the server; its output says more"}, 500
+        )
+
     app.add_exception_handler(UnknownClipError, answer(404))
     app.add_exception_handler(NoPictureError, answer(404))
+    app.add_exception_handler(UnknownNameError, answer(404))
+    app.add_exception_handler(TakenNameError, answer(409))
+    app.add_exception_handler(CrowdedError, answer(503))
     app.add_exception_handler(WriterBusyError, answer(409))
     app.add_exception_handler(IndexFault, answer(400))
     app.add_exception_handler(DataError, answer(400))
+    app.add_exception_handler(CheckpointError, answer(400))
     app.add_exception_handler(RequestValidationError, unprocessable)
     app.add_exception_handler(HTTPException, plain_status)
+    app.add_exception_handler(Exception, unforeseen)

@@ -11,6 +11,7 @@ Ids = Annotated[list[ClipId], Field(max_length=200)]
 Top = Annotated[int, Field(ge=1, le=MAX_TOP)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.-]{0,79}$")]
 """Of a selection or a head that is saved: a file name that is no path."""
+Merge = Annotated[bool, Field(description="Neighbouring clips of a log as one interval, or each clip by itself")]
 Where = Annotated[str, Field(max_length=4000)]
 
 
@@ -32,11 +33,12 @@ class SearchBody(Body):
 
     text: Annotated[str, Field(max_length=1000)] | None = None
     image: ImageBody | None = None
-    query: dict[str, Any] | None = Field(None, description="A saved query; then no other part but top")
+    query: dict[str, Any] | None = Field(None, description="A saved query; then no other part but top and merge")
     like: Ids = []
     unlike: Ids = []
     where: Where | None = None
     top: Top = 60
+    merge: Merge = True
 
 
 class FacetsBody(Body):
@@ -52,6 +54,7 @@ class TrainBody(Body):
     not_relevant: Annotated[list[ClipId], Field(max_length=500)] = []
     where: Where | None = None
     top: Top = 60
+    merge: Merge = True
     save_as: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")] | None = None
 
 
@@ -63,6 +66,7 @@ class LassoBody(Body):
         Field(min_length=3, max_length=500),
     ]
     top: Top = 60
+    merge: Merge = True
 
 
 class SelectBody(Body):
@@ -75,7 +79,7 @@ class SelectBody(Body):
     score: Annotated[float, Field(ge=0, le=1000)] = 1.0
     diversity: Annotated[float, Field(ge=0, le=1000)] = 1.0
     quotas: Annotated[list[Annotated[str, Field(max_length=200)]], Field(max_length=50)] = []
-    near_duplicate: Annotated[float, Field(ge=0.5, le=1)] | None = 0.98
+    near_duplicate: Annotated[float, Field(ge=0.5, le=1)] | Literal["auto"] | None = "auto"
     exclude: Annotated[list[Name], Field(max_length=20)] = []
 
 

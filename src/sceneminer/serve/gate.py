@@ -4,13 +4,16 @@ Written on ASGI itself, in front of everything else, so that no route can be rea
 """
 
 import json
+import math
+import re
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-from sceneminer.serve.settings import MAX_BODY, MAX_IMAGE_BODY, MAX_WAITING, Settings
+import anyio
+
+from sceneminer.serve.settings import MAX_BODY, MAX_BODY_SECONDS, MAX_IMAGE_BODY, MAX_WAITING, Settings
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -69,9 +72,10 @@ class Gate:
         if host is None or host.lower() not in self.settings.hosts:
             known = ", ".join(sorted(self.settings.hosts))
             return 421, f"expected this server to be called {known}, found another name"
-        if origin is not None and origin.lower() not in {f"http://{name}" for name in self.settings.hosts}:
+        if "origin" in headers and (origin or "").lower() not in self.settings.allowed_origins:
             return 403, "expected a request from this page, found one from another site"
-        if headers.get("sec-fetch-site") == "cross-site" and scope["path"] != "/":
+        # Another port of this machine is the same site to a browser, and gets its cookies: but it is not this page.
+        if headers.get("sec-fetch-site", "none") not in ("same-origin", "none") and scope["path"] != "/":
             return 403, "expected a request from this page, found one from another site"
         if scope["method"] not in ("GET", "HEAD", "POST"):
             return 405, "expected GET or POST", [("allow", "GET, HEAD, POST")]
@@ -81,46 +85,38 @@ class Gate:
             return None
         told = dict(parse_qsl(scope["query_string"].decode("latin-1")))
         if scope["path"] == "/" and "token" in told:
-            return self._exchange(told)
-        if _cookie(headers.get("cookie")) and secrets.compare_digest(
-            str(_cookie(headers.get("cookie"))), self.settings.session
-        ):
+            return self._exchange(told, host)
+        expected = self.settings.session.encode()
+        if any(secrets.compare_digest(value.encode(), expected) for value in _cookies(headers.get("cookie"), host)):
             return None
         if scope["path"] == "/":
             return 401, _ENTER, [("content-type", "text/html; charset=utf-8")]
         return 401, "expected the session of this server; open the address that sceneminer serve printed"
 
-    def _exchange(self, told: dict[str, str]) -> tuple[Any, ...]:
+    def _exchange(self, told: dict[str, str], host: str) -> tuple[Any, ...]:
         assert self.settings.token is not None
         if not secrets.compare_digest(told.pop("token").encode(), self.settings.token.encode()):
             return 401, _ENTER, [("content-type", "text/html; charset=utf-8")]
         rest = f"/?{urlencode(told)}" if told else "/"
-        cookie = f"{COOKIE}={self.settings.session}; HttpOnly; SameSite=Strict; Path=/"
+        secure = "; Secure" if f"https://{host.lower()}" in self.settings.allowed_origins else ""
+        cookie = f"{cookie_name(host)}={self.settings.session}; HttpOnly; SameSite=Strict; Path=/{secure}"
         return 303, "", [("location", rest), ("set-cookie", cookie), ("cache-control", "no-store")]
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
         limit = MAX_IMAGE_BODY if scope["path"] == "/api/search" else MAX_BODY
-        declared = _single(scope["headers"]).get("content-length")
-        if declared is not None and (not declared.isdigit() or int(declared) > limit):
-            await _answer(send, 413, f"expected a body of at most {limit} bytes")
+        headers = _single(scope["headers"])
+        if "content-length" in headers and not _within(headers["content-length"], limit):
+            await _answer(send, *_too_large(limit))
             return
-        seen, refused = 0, False
-
-        async def counted() -> MutableMapping[str, Any]:
-            nonlocal seen
-            message = await receive()
-            seen += len(message.get("body", b""))
-            if seen > limit:
-                raise _TooLarge
-            return message
+        body, told = _Body(receive, limit), False
 
         async def guarded(message: MutableMapping[str, Any]) -> None:
-            nonlocal refused
-            if seen > limit:
+            nonlocal told
+            if body.refusal is not None:
                 # Whatever the app made of half a body is not sent.
-                if not refused:
-                    refused = True
-                    await _answer(send, 413, f"expected a body of at most {limit} bytes")
+                if not told:
+                    told = True
+                    await _answer(send, *body.refusal)
                 return
             if message["type"] == "http.response.start":
                 named = {name.lower() for name, _ in message["headers"]}
@@ -130,11 +126,44 @@ class Gate:
                 message = {**message, "headers": [*message["headers"], *extra]}
             await send(message)
 
-        await self.app(scope, counted, guarded)
+        await self.app(scope, body.receive, guarded)
 
 
-class _TooLarge(Exception):
-    """A body that goes on beyond what it may."""
+class _BodyRefused(Exception):
+    """A body that goes on beyond what it may, or never ends."""
+
+
+class _Body:
+    """The body of a request, counted and timed as it comes in."""
+
+    def __init__(self, receive: Receive, limit: int):
+        self._receive, self._limit = receive, limit
+        self._seen, self._whole = 0, False
+        self._until = anyio.current_time() + MAX_BODY_SECONDS
+        self.refusal: tuple[int, str] | None = None
+
+    async def receive(self) -> MutableMapping[str, Any]:
+        message: MutableMapping[str, Any] = {"type": "http.disconnect"}
+        # After a body only the end of the connection is waited for, however long the answer takes.
+        with anyio.CancelScope(deadline=math.inf if self._whole else self._until) as scope:
+            message = await self._receive()
+        if scope.cancelled_caught:
+            self.refusal = 408, f"expected the whole body within {MAX_BODY_SECONDS:g} s"
+        self._seen += len(message.get("body", b""))
+        if self._seen > self._limit:
+            self.refusal = _too_large(self._limit)
+        if self.refusal is not None:
+            raise _BodyRefused
+        self._whole = not message.get("more_body", False)
+        return message
+
+
+def _too_large(limit: int) -> tuple[int, str]:
+    return 413, f"expected a body of at most {limit} bytes"
+
+
+def _within(declared: str | None, limit: int) -> bool:
+    return declared is not None and bool(re.fullmatch("[0-9]{1,12}", declared)) and int(declared) <= limit
 
 
 def _single(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str | None]:
@@ -146,12 +175,16 @@ def _single(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str | None]:
     return found
 
 
-def _cookie(header: str | None) -> str | None:
-    try:
-        morsel = SimpleCookie(header or "").get(COOKIE)
-    except CookieError:
-        return None
-    return morsel.value if morsel else None
+def cookie_name(host: str) -> str:
+    """Of a session, for a Host header. A browser sends a cookie to every port of a host: each has its own name."""
+    port = host.rpartition(":")[2]
+    return f"{COOKIE}_{port}" if port.isdigit() else COOKIE
+
+
+def _cookies(header: str | None, host: str) -> list[str]:
+    """Sessions that a request claims. Other servers' cookies of the same host come along, well formed or not."""
+    pairs = (part.strip().partition("=") for part in (header or "").split(";"))
+    return [value for key, _, value in pairs if key == cookie_name(host)]
 
 
 async def _answer(send: Send, status: int, text: str, headers: Iterable[tuple[str, str]] = ()) -> None:

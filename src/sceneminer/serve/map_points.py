@@ -32,12 +32,29 @@ class Points:
     positions: Int[ndarray, "n"]
     xy: Float[ndarray, "n 2"]
     """In [-1, 1], the wider side filled."""
+    plane: "Plane"
+
+
+@dataclass(frozen=True, eq=False)
+class Plane:
+    """From embeddings to the map."""
+
+    mean: Float[ndarray, "e"]
+    axes: Float[ndarray, "e 2"]
     explained: float
     """Share of the embeddings' variance that two dimensions hold."""
+    middle: Float[ndarray, "2"]
+    scale: float
+    clips: int
+    """That it was made for."""
 
 
 class IndexMap:
-    """Made when it is first asked for, and again when the index has changed."""
+    """Made when it is first asked for, and again when the index has changed.
+
+    Its plane stays until the index has become twice as large or half as small, so that a lasso that was drawn before
+    clips were mined, or a head was added, holds the same clips after it.
+    """
 
     def __init__(self, index: Index):
         self.index = index
@@ -52,8 +69,9 @@ class IndexMap:
     def points(self) -> Points:
         with self._lock:
             if self._points is None or self._version != self.version:
-                self._version = self.version
-                self._points = _project(self.index)
+                version = self.version
+                self._points = _project(self.index, None if self._points is None else self._points.plane)
+                self._version = version
             return self._points
 
     def values(self, column: str) -> UInt8[ndarray, "n"]:
@@ -67,11 +85,11 @@ class IndexMap:
         value = value / 25.0 if column == "ego_speed_mps" else value
         return np.where(np.isnan(value), 255, np.round(254 * np.clip(np.nan_to_num(value), 0, 1))).astype(np.uint8)
 
-    def lasso(self, polygon: Float[ndarray, "k 2"], *, top: int) -> tuple[tuple[Hit, ...], int]:
-        """The hardest intervals inside a polygon, and how many clips it holds."""
+    def lasso(self, polygon: Float[ndarray, "k 2"], *, top: int, merge: bool = True) -> tuple[tuple[Hit, ...], int]:
+        """The hardest intervals inside a polygon, all of its clips among them, and how many clips it holds."""
         points = self.points()
         inside = points.positions[_inside(polygon, points.xy)]
-        return hits_of(self.index, points.snapshot, inside, top=top), len(inside)
+        return hits_of(self.index, points.snapshot, inside, top=top, merge=merge, nulls_too=True), len(inside)
 
 
 def _inside(polygon: Float[ndarray, "k 2"], xy: Float[ndarray, "n 2"]) -> Bool[ndarray, "n"]:
@@ -80,17 +98,27 @@ def _inside(polygon: Float[ndarray, "k 2"], xy: Float[ndarray, "n 2"]) -> Bool[n
     return np.asarray(shapely.contains_xy(shape, xy[:, 0], xy[:, 1]))
 
 
-def _project(index: Index) -> Points:
+def _project(index: Index, plane: Plane | None) -> Points:
     snapshot = index.store.snapshot("clips")
     positions = snapshot.matching("stream_fingerprint IS NOT NULL")
     if not len(positions):
         raise IndexFault("expected clips with images to draw a map of, found none in this index")
     positions = positions[:: -(-len(positions) // MAX_POINTS)]
-    mean, axes, explained = _axes(snapshot, positions)
-    xy = np.concatenate([(part - mean) @ axes for part in _embeddings(snapshot, positions)])
-    low, high = np.percentile(xy, [0.1, 99.9], axis=0)
-    scale = max(float((high - low).max()) / 2, 1e-9)
-    return Points(snapshot, positions, ((xy - (low + high) / 2) / scale).astype(np.float32), explained)
+    if plane is not None and 0.5 <= len(positions) / plane.clips <= 2:
+        xy = _onto(snapshot, positions, plane.mean, plane.axes)
+    else:
+        mean, axes, explained = _axes(snapshot, positions)
+        xy = _onto(snapshot, positions, mean, axes)
+        low, high = np.percentile(xy, [0.1, 99.9], axis=0)
+        scale = max(float((high - low).max()) / 2, 1e-9)
+        plane = Plane(mean, axes, explained, (low + high) / 2, scale, len(positions))
+    return Points(snapshot, positions, ((xy - plane.middle) / plane.scale).astype(np.float32), plane)
+
+
+def _onto(
+    snapshot: Snapshot, positions: Int[ndarray, "n"], mean: Float[ndarray, "e"], axes: Float[ndarray, "e 2"]
+) -> Float[ndarray, "n 2"]:
+    return np.concatenate([(part - mean) @ axes for part in _embeddings(snapshot, positions)])
 
 
 def _axes(snapshot: Snapshot, positions: Int[ndarray, "n"]) -> tuple[ndarray, ndarray, float]:

@@ -27,21 +27,23 @@ class Media:
 
     def __init__(self, index: Index):
         self.index = index
-        self._logs: OrderedDict[str, Log | str] = OrderedDict()
+        self._logs: OrderedDict[tuple[str, int], Log] = OrderedDict()
         self._frames: OrderedDict[tuple[Any, ...], bytes] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()
 
     def log(self, log_id: str) -> Log | str:
         """A log of the index, or why it cannot be opened."""
+        # Where logs lie may change while they are served.
+        key = (log_id, self.index.store.version("logs"))
         with self._lock:
-            if log_id in self._logs:
-                self._logs.move_to_end(log_id)
-                return self._logs[log_id]
+            if key in self._logs:
+                self._logs.move_to_end(key)
+                return self._logs[key]
         found = open_again(self.index, log_id)
         with self._lock:
             if isinstance(found, Log):
-                self._logs[log_id] = found
+                self._logs[key] = found
                 while len(self._logs) > _KEPT_LOGS:
                     self._logs.popitem(last=False)
         return found
@@ -54,7 +56,7 @@ class Media:
 
     def frame(self, row: dict[str, Any], camera: str, number: int, width: int) -> bytes:
         """The ``number``-th image of a camera within a clip, at most ``width`` wide."""
-        key = (row["clip_id"], camera, number, width)
+        key = (row["clip_id"], row["start_us"], camera, number, width, self.index.store.version("logs"))
         with self._lock:
             if key in self._frames:
                 self._frames.move_to_end(key)

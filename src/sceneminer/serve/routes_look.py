@@ -21,53 +21,55 @@ from sceneminer.index.preview import preview_hits, preview_relevance
 from sceneminer.index.query import Query, make_query, query_of
 from sceneminer.index.resolve import resolve
 from sceneminer.index.search import hardest, run_query
-from sceneminer.serve import bodies
+from sceneminer.serve import answers, answers_clip, bodies
 from sceneminer.serve.clips import clip_json, hit_json, plain, rows_of
 from sceneminer.serve.info import info_json, log_row
 from sceneminer.serve.media import WIDTHS, NoPictureError, require_row
 from sceneminer.serve.scene import scene_json
-from sceneminer.serve.state import BYTES, JPEG, PROBLEMS, ClipPath, State, require_writing
+from sceneminer.serve.state import BYTES, JPEG, PROBLEMS, ClipPath, State, described, require_writing
 
 
 def search_routes(state: State) -> APIRouter:
     router = APIRouter(prefix="/api", responses=PROBLEMS)
     index = state.index
 
-    @router.get("/info")
+    @router.get("/info", **described(answers.Info))
     def info() -> dict[str, Any]:
         """What the index holds and what may be asked of it."""
         return info_json(index, state.settings)
 
-    @router.post("/search")
+    @router.post("/search", **described(answers.Hits))
     def search(body: bodies.SearchBody) -> dict[str, Any]:
         """The best intervals of a query, with the parts of their scores; of no query at all, the hardest."""
         begun = time.perf_counter()
+        state.remember()
         query = _query_of_body(body, state)
         if query is None:
-            hits = hardest(index, top=body.top) if "hardness" in index.manifest else ()
+            hits = hardest(index, top=body.top, merge=body.merge) if "hardness" in index.manifest else ()
         else:
-            hits = run_query(index, query, top=body.top, encode_text=state.encode)
+            hits = run_query(index, query, top=body.top, merge=body.merge, encode_text=state.encode)
         told = {"query": query.as_json() if query else None, "hits": [hit_json(hit) for hit in hits]}
         return told | {"took_ms": round(1000 * (time.perf_counter() - begun), 1)}
 
-    @router.post("/facets")
+    @router.post("/facets", **described(answers.FacetsTold))
     def count(body: bodies.FacetsBody) -> dict[str, Any]:
         """How many clips and logs a filter lets through, how many with each tag, and how their values spread."""
-        return asdict(facets(index, body.where or None)) | {"most": SPREADS}
+        return plain(asdict(facets(index, body.where or None)) | {"most": SPREADS})
 
-    @router.post("/train")
+    @router.post("/train", **described(answers.Trained))
     def train(body: bodies.TrainBody) -> dict[str, Any]:
         """Fit a head to marked clips from stored streams, and rank by it; keep it where a name is given."""
         begun = time.perf_counter()
+        if body.save_as is not None:
+            require_writing(state)
         labels = mark(body.relevant, body.not_relevant)
         resolved = resolve(index.store, body.where, added=filter_names(index.store))
-        with state.encoding:
+        with state.training:
             preview = preview_relevance(index, labels)
-        hits = preview_hits(index, preview, resolved, top=body.top)
+        hits = preview_hits(index, preview, resolved, top=body.top, merge=body.merge)
         took = round(1000 * (time.perf_counter() - begun), 1)
         saved = None
         if body.save_as is not None:
-            require_writing(state)
             report = add_head(index, body.save_as, labels)
             # The table has changed: what is held is of the version before.
             threading.Thread(target=state.keep_in_memory, daemon=True).start()
@@ -93,13 +95,13 @@ def clip_routes(state: State) -> APIRouter:
     router = APIRouter(responses=PROBLEMS)
     index, media = state.index, state.media
 
-    @router.get("/api/clips/{clip_id}")
+    @router.get("/api/clips/{clip_id}", **described(answers_clip.ClipTold))
     def clip(clip_id: ClipPath) -> dict[str, Any]:
         """Everything that is known of a clip."""
         row = rows_of(index, [clip_id])[clip_id]
         return clip_json(index, row, log_row(index, row["log_id"]), media.log(row["log_id"]))
 
-    @router.get("/api/clips/{clip_id}/scene")
+    @router.get("/api/clips/{clip_id}/scene", **described(answers_clip.Scene))
     def scene(clip_id: ClipPath) -> dict[str, Any]:
         """Ego, agents, map and forecasts of a clip, in world coordinates."""
         row = rows_of(index, [clip_id])[clip_id]
@@ -132,13 +134,13 @@ def map_routes(state: State) -> APIRouter:
     router = APIRouter(prefix="/api/map", responses=PROBLEMS)
     found = state.map
 
-    @router.get("")
+    @router.get("", **described(answers.MapOfIndex))
     def about() -> dict[str, Any]:
         """How many points the map has, and where they lie."""
         points = found.points()
         (x0, y0), (x1, y1) = points.xy.min(0).tolist(), points.xy.max(0).tolist()
         told = {"points": len(points.xy), "bounds": [x0, y0, x1, y1], "version": str(found.version)}
-        return plain(told | {"explained": points.explained})
+        return plain(told | {"explained": points.plane.explained})
 
     @router.get("/points", responses=BYTES, response_class=Response)
     def points() -> Response:
@@ -150,10 +152,10 @@ def map_routes(state: State) -> APIRouter:
         """uint8 [n]: a column at each point over 0 to 254; 255 where it is null."""
         return Response(found.values(column).tobytes(), media_type="application/octet-stream")
 
-    @router.post("/lasso")
+    @router.post("/lasso", **described(answers.Lassoed))
     def lasso(body: bodies.LassoBody) -> dict[str, Any]:
         """The hardest intervals inside a polygon."""
-        hits, inside = found.lasso(np.array(body.polygon, float), top=body.top)
+        hits, inside = found.lasso(np.array(body.polygon, float), top=body.top, merge=body.merge)
         return {"hits": [hit_json(hit) for hit in hits], "inside": inside}
 
     return router

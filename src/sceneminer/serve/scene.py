@@ -1,5 +1,6 @@
 """A clip from above, as numbers: ego, agents and map in world coordinates, and what the forecast head expects."""
 
+import threading
 from typing import Any
 
 import numpy as np
@@ -146,9 +147,13 @@ def last_frame_us(row: dict[str, Any]) -> int:
 
 
 class Forecaster:
-    """The forecast head of an index's model, run on stored streams; loaded when it is first asked."""
+    """The forecast head of an index's model, run on stored streams; loaded when it is first asked.
 
-    def __init__(self) -> None:
+    ``loading``: held meanwhile; libraries of models break where two threads load them at the same time.
+    """
+
+    def __init__(self, loading: threading.Lock) -> None:
+        self._loading = loading
         self._head: Any = None
         self._looked = False
 
@@ -192,7 +197,9 @@ class Forecaster:
 
     def _of(self, index: Index) -> Any:
         if not self._looked:
-            self._head, self._looked = _load(index), True
+            with self._loading:
+                if not self._looked:
+                    self._head, self._looked = _load(index), True
         return self._head
 
 

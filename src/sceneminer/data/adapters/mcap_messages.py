@@ -15,7 +15,7 @@ from sceneminer.data.adapters.mcap_records import Channel
 from sceneminer.data.errors import MediaError
 from sceneminer.data.media import media_error
 
-Kind = Literal["image", "points", "calibration", "transform", "pose"]
+Kind = Literal["image", "points", "calibration", "transform", "pose", "scene"]
 _ROS: dict[str, Kind] = {
     "sensor_msgs/CompressedImage": "image",
     "sensor_msgs/Image": "image",
@@ -32,6 +32,7 @@ _FOXGLOVE: dict[str, Kind] = {
     "foxglove.FrameTransform": "transform",
     "foxglove.FrameTransforms": "transform",
     "foxglove.PoseInFrame": "pose",
+    "foxglove.SceneUpdate": "scene",
 }
 _ROS_TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 8: "f8"}
 _FOXGLOVE_TYPES = {1: "u1", 2: "i1", 3: "u2", 4: "i2", 5: "u4", 6: "i4", 7: "f4", 8: "f8"}

@@ -21,6 +21,8 @@ from sceneminer.data.media import MAX_IMAGE_BYTES, MediaRoot, media_error
 
 HEAD_BYTES = 256
 """Of a message, where its stamp stands."""
+MAX_GATHERED_BYTES = 2**30
+"""Of the messages of one file that are held on opening: a small file may unpack to any number of them."""
 _OPEN_RECORDINGS = 8
 _KEPT_BYTES = 64 * 2**20
 _KEPT_CHUNKS = 8
@@ -97,10 +99,13 @@ class Recording:
             data = self._message(channel, int(at.chunk[number]), int(at.offset[number]))
         return self.index.channels[channel], data
 
-    def gather(self, wanted: Mapping[str, Int[ndarray, "k"]], *, heads: frozenset[str], limit: int) -> Gathered:
+    def gather(
+        self, wanted: Mapping[str, Int[ndarray, "k"]], *, heads: frozenset[str], limits: Mapping[str, int]
+    ) -> Gathered:
         """Messages by their numbers, each chunk decompressed once; of topics in ``heads`` the first bytes only.
 
-        Messages longer than ``limit`` bytes are left out, as are those in chunks that are unreadable: both are said.
+        Messages longer than their topic's limit in bytes are left out, as are those beyond ``MAX_GATHERED_BYTES``
+        together and those in chunks that are unreadable: all are said.
         """
         names = list(wanted)
         rows = []
@@ -110,6 +115,7 @@ class Recording:
             rows.append(np.stack(columns, -1))
         data: dict[str, list[bytes | None]] = {topic: [None] * len(wanted[topic]) for topic in names}
         lost: dict[str, tuple[MediaError, int]] = {}
+        held = 0
         order = np.concatenate(rows) if rows else np.zeros((0, 4), np.int64)
         for chunk, offset, t, i in order[np.lexsort((order[:, 1], order[:, 0]))].tolist():
             topic = names[t]
@@ -119,15 +125,22 @@ class Recording:
                         data[topic][i] = self._head(self._topics[topic], chunk, offset)
                     else:
                         message = self._message(self._topics[topic], chunk, offset)
-                        if len(message) > limit:
-                            found = f"found more in {topic}; left out"
-                            raise media_error("too_large", self.name, f"expected at most {limit} bytes, {found}")
+                        self._require_small(topic, len(message), limit=limits[topic], held=held)
                         data[topic][i] = bytes(message)
+                        held += len(message)
             except MediaError as error:
                 first, count = lost.get(error.issue.reason, (error, 0))
                 lost[error.issue.reason] = first, count + 1
         issues = tuple(Issue(e.issue.kind, self.name, e.issue.reason, count) for e, count in lost.values())
         return Gathered(data, issues)
+
+    def _require_small(self, topic: str, length: int, *, limit: int, held: int) -> None:
+        found = f"found more in {topic}; left out"
+        if length > limit:
+            raise media_error("too_large", self.name, f"expected at most {limit} bytes, {found}")
+        if held + length > MAX_GATHERED_BYTES:
+            reason = f"expected at most {MAX_GATHERED_BYTES} bytes of transforms, infos and boxes together, {found}"
+            raise media_error("too_large", self.name, reason)
 
     def squeezed_bytes(self, topics: frozenset[str], *, besides: frozenset[str]) -> int:
         """Bytes of compressed chunks with messages of some topics, without those that have messages of others."""

@@ -1,12 +1,13 @@
 """Cameras and ego's motion of a recording, from camera infos, transforms and odometry."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
+from sceneminer.data.adapters.mcap_clock import Clock, Messages
 from sceneminer.data.adapters.mcap_frames import (
     EGO_FRAMES,
     WORLD_FRAMES,
@@ -18,11 +19,12 @@ from sceneminer.data.adapters.mcap_frames import (
     poses_between,
 )
 from sceneminer.data.adapters.mcap_log import path_of
-from sceneminer.data.adapters.mcap_messages import Intrinsics, Transform
-from sceneminer.data.errors import Issue
-from sceneminer.data.log import Modality, Sensor
+from sceneminer.data.adapters.mcap_messages import Intrinsics, Transform, kind_of, read_transforms, said
+from sceneminer.data.adapters.mcap_recording import Recording
+from sceneminer.data.errors import Issue, MediaError
+from sceneminer.data.log import HELD_US, MAX_POSE_GAP_US, Modality, Sensor
 from sceneminer.geometry.camera import Camera, CameraModel
-from sceneminer.geometry.pose import pose_from_rotation
+from sceneminer.geometry.pose import interpolate_poses, pose_from_rotation
 
 _PINHOLE = ("", "plumb_bob", "rational_polynomial", "radtan", "brown_conrady")
 _FISHEYE = ("equidistant", "fisheye", "kannala_brandt")
@@ -30,13 +32,43 @@ _FISHEYE = ("equidistant", "fisheye", "kannala_brandt")
 
 @dataclass(frozen=True, eq=False)
 class Motion:
-    """The frame that is ego's, all frames, and ego's poses in the world (empty: unknown)."""
+    """The frames that are ego's and the world's, all frames, and ego's poses in the world (empty: unknown)."""
 
     ego: str
+    world: str
     tree: Tree
     times_us: Int[ndarray, "p"]
     world_from_ego: Float[ndarray, "p 4 4"]
     issues: tuple[Issue, ...]
+
+
+def read_motion(
+    recordings: Sequence[Recording], topics: Mapping[str, Messages], clock: Clock
+) -> tuple[Motion, list[Issue]]:
+    """Frames and ego's poses by all topics that tell them, and what of those is unreadable."""
+    issues: list[Issue] = []
+    transforms: list[tuple[Transform, int]] = []
+    odometry: dict[str, list[tuple[Transform, int]]] = {}
+    for topic, messages in topics.items():
+        kind = kind_of(messages.channel)
+        if kind not in ("transform", "pose"):
+            continue
+        rows = []
+        broken: list[Issue] = []
+        for row, data in messages.data.items():
+            name, log_ns = recordings[int(messages.file[row])].name, int(messages.log_ns[row])
+            try:
+                each = said(name, read_transforms, messages.channel, data)
+            except MediaError as error:
+                broken.append(error.issue)
+                continue
+            rows += [(t, clock.moment_us(t.stamp_ns, log_ns)) for t in each]
+        issues += [replace(broken[0], count=len(broken))] if broken else []
+        if kind == "transform":
+            transforms += rows
+        elif rows:
+            odometry[topic] = rows
+    return find_motion(transforms, odometry), issues
 
 
 def find_motion(transforms: list[tuple[Transform, int]], odometry: Mapping[str, list[tuple[Transform, int]]]) -> Motion:
@@ -52,7 +84,7 @@ def find_motion(transforms: list[tuple[Transform, int]], odometry: Mapping[str, 
     for world in (*(w for w in WORLD_FRAMES if w in up), up[-1]):
         found = poses_between(tree, world, ego) if world != ego else None
         if found is not None:
-            return Motion(ego, tree, *found, tuple(issues))
+            return Motion(ego, world, tree, *found, tuple(issues))
     ranked = sorted(odometry, key=lambda t: (_world_rank(odometry[t]), -len(odometry[t]), t))
     for topic in ranked:
         own, found = build_tree(odometry[topic])
@@ -63,8 +95,8 @@ def find_motion(transforms: list[tuple[Transform, int]], odometry: Mapping[str, 
             poses = poses_between(joined, edge.parent, ego)
             if poses is not None:
                 issues += _others_left(ranked, topic)
-                return Motion(ego, tree, *poses, tuple(issues))
-    return Motion(ego, tree, np.zeros(0, np.int64), np.zeros((0, 4, 4)), tuple(issues))
+                return Motion(ego, edge.parent, tree, *poses, tuple(issues))
+    return Motion(ego, "", tree, np.zeros(0, np.int64), np.zeros((0, 4, 4)), tuple(issues))
 
 
 def _world_rank(rows: list[tuple[Transform, int]]) -> int:
@@ -76,6 +108,25 @@ def _others_left(topics: list[str], taken: str) -> list[Issue]:
     others = [topic for topic in topics if topic != taken]
     reason = f"expected one topic of ego's poses, found {len(topics)}; {taken} is taken"
     return [Issue("no_pose", others[0], reason, len(others))] if others else []
+
+
+def world_from_frame(
+    motion: Motion, frame: str, times_us: Int[ndarray, "m"]
+) -> tuple[Float[ndarray, "m 4 4"], Bool[ndarray, "m"]]:
+    """Poses of a frame in the world, and when they are known: what hangs on ego is, while ego's pose is."""
+    if frame == motion.world:
+        return np.broadcast_to(np.eye(4), (len(times_us), 4, 4)), np.ones(len(times_us), bool)
+    if motion.ego in chain(motion.tree, frame):
+        world_from_ego, held_us = interpolate_poses(
+            motion.times_us, motion.world_from_ego, times_us, max_gap_us=MAX_POSE_GAP_US
+        )
+        ego_from_frame = a_from_b(motion.tree, motion.ego, frame, times_us)
+        assert ego_from_frame is not None
+        return world_from_ego @ ego_from_frame, held_us <= HELD_US
+    poses = a_from_b(motion.tree, motion.world, frame, times_us)
+    if poses is None:
+        return np.broadcast_to(np.eye(4), (len(times_us), 4, 4)), np.zeros(len(times_us), bool)
+    return poses, np.ones(len(times_us), bool)
 
 
 def place_sensor(

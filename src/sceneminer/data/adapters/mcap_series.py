@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
-from typing import cast
+from typing import cast, get_args
 
 import numpy as np
 from numpy import ndarray
@@ -15,29 +15,34 @@ from sceneminer.data.adapters.mcap_messages import (
     Intrinsics,
     Kind,
     Picture,
-    Transform,
     kind_of,
     read_cloud,
     read_intrinsics,
     read_picture,
-    read_transforms,
     said,
 )
 from sceneminer.data.adapters.mcap_pixels import is_raw_encoding
 from sceneminer.data.adapters.mcap_recording import Recording
 from sceneminer.data.adapters.mcap_records import Channel
-from sceneminer.data.adapters.mcap_rig import Motion, camera_of, find_motion, intrinsics_for, place_sensor
+from sceneminer.data.adapters.mcap_rig import Motion, camera_of, intrinsics_for, place_sensor, read_motion
 from sceneminer.data.errors import Issue, MediaError
 from sceneminer.data.log import Rig, Sensor, Series
 from sceneminer.data.media import MAX_IMAGE_PIXELS
 
 MAX_SMALL_BYTES = 2**20
 """Of a transform, odometry or camera info message."""
+MAX_SCENE_BYTES = 16 * 2**20
+"""Of a message of boxes."""
 MAX_SQUEEZED_BYTES = 256 * 2**20
 """Compressed chunks with no transform in them, a log: more are not decompressed just for stamps of images."""
 SAMPLED = 9
 """Stamps a file and topic, where they are only sampled."""
-_LIKE_IMAGES = ("Image", "CompressedImage", "RawImage", "CompressedVideo")
+ALL_KINDS: frozenset[Kind] = frozenset(get_args(Kind))
+_UNREAD = {
+    **dict.fromkeys(("Image", "CompressedImage", "RawImage", "CompressedVideo"), "images of ROS 2 or Foxglove"),
+    "SceneUpdate": "boxes in protobuf or JSON",
+}
+"""What messages are, by the last part of their schema's name, that are said where they are in no form that is read."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,12 +51,15 @@ class Sensors:
     topics: Mapping[str, str]
     """By series."""
     rig: Rig
+    clock: Clock
     motion: Motion
     issues: tuple[Issue, ...]
 
 
-def read_topics(recordings: Sequence[Recording]) -> tuple[dict[str, Messages], list[Issue]]:
-    """What opening reads of every topic, over all files of a log."""
+def read_topics(
+    recordings: Sequence[Recording], kinds: frozenset[Kind] = ALL_KINDS
+) -> tuple[dict[str, Messages], list[Issue]]:
+    """What opening reads of every topic of these kinds, over all files of a log."""
     channels: dict[str, Channel] = {}
     issues = _unread(recordings)
     sampled = _squeezed(recordings) > MAX_SQUEEZED_BYTES
@@ -60,6 +68,8 @@ def read_topics(recordings: Sequence[Recording]) -> tuple[dict[str, Messages], l
     for f, recording in enumerate(recordings):
         mine = {}
         for topic, channel in recording.topics().items():
+            if kind_of(channel) not in kinds:
+                continue
             first = channels.setdefault(topic, channel)
             if (first.schema, first.encoding) != (channel.schema, channel.encoding):
                 reason = f"expected {topic} in {first.schema} as before, found {channel.schema}; left out"
@@ -68,7 +78,8 @@ def read_topics(recordings: Sequence[Recording]) -> tuple[dict[str, Messages], l
                 mine[topic] = channel
         wanted = {t: _wanted(kind_of(c), len(recording.positions(t)), sampled=sampled) for t, c in mine.items()}
         heads = frozenset(t for t, c in mine.items() if kind_of(c) in ("image", "points"))
-        gathered = recording.gather(wanted, heads=heads, limit=MAX_SMALL_BYTES)
+        limits = {t: MAX_SCENE_BYTES if kind_of(c) == "scene" else MAX_SMALL_BYTES for t, c in mine.items()}
+        gathered = recording.gather(wanted, heads=heads, limits=limits)
         issues += gathered.issues
         for topic in mine:
             at = recording.positions(topic)
@@ -89,7 +100,7 @@ def _squeezed(recordings: Sequence[Recording]) -> int:
     for recording in recordings:
         kinds = {topic: kind_of(channel) for topic, channel in recording.topics().items()}
         heads = frozenset(t for t, kind in kinds.items() if kind in ("image", "points"))
-        others = frozenset(t for t, kind in kinds.items() if kind in ("transform", "pose"))
+        others = frozenset(t for t, kind in kinds.items() if kind in ("transform", "pose", "scene"))
         total += recording.squeezed_bytes(heads, besides=others)
     return total
 
@@ -103,16 +114,16 @@ def _wanted(kind: Kind | None, count: int, *, sampled: bool) -> ndarray:
 
 
 def _unread(recordings: Sequence[Recording]) -> list[Issue]:
-    """Topics that look like images and are in no form that is read."""
+    """Topics that look like images or boxes and are in no form that is read."""
     found = {c.topic: c for recording in recordings for c in recording.index.channels.values() if kind_of(c) is None}
     return [
         Issue(
             "unsupported",
             topic,
-            f"expected images of ROS 2 or Foxglove, found {channel.schema} in {channel.encoding}; left out",
+            f"expected {_UNREAD[name]}, found {channel.schema} in {channel.encoding}; left out",
         )
         for topic, channel in sorted(found.items())
-        if channel.schema.replace("/", ".").rpartition(".")[2] in _LIKE_IMAGES
+        if (name := channel.schema.replace("/", ".").rpartition(".")[2]) in _UNREAD
     ]
 
 
@@ -125,7 +136,8 @@ def open_sensors(recordings: Sequence[Recording], topics: Mapping[str, Messages]
     issues += found
     taken = {topic: topics[topic] for topic in (*names, *clouds)}
     clock = find_clock(taken)
-    motion = _motion(recordings, topics, clock, issues)
+    motion, found = read_motion(recordings, topics, clock)
+    issues += found
     infos = _intrinsics(recordings, topics, issues)
     series: dict[str, Series] = {}
     for topic, messages in taken.items():
@@ -145,6 +157,7 @@ def open_sensors(recordings: Sequence[Recording], topics: Mapping[str, Messages]
         series,
         {**{name: topic for topic, name in names.items()}, **{name: topic for topic, (name, _) in clouds.items()}},
         Rig(sensors, "calibrated" if calibrated else "none"),
+        clock,
         motion,
         (*clock.issues, *motion.issues, *issues),
     )
@@ -216,33 +229,6 @@ def _first_clouds(
         taken.add(name)
         found[topic] = name, cloud.frame
     return found, issues
-
-
-def _motion(
-    recordings: Sequence[Recording], topics: Mapping[str, Messages], clock: Clock, issues: list[Issue]
-) -> Motion:
-    transforms: list[tuple[Transform, int]] = []
-    odometry: dict[str, list[tuple[Transform, int]]] = {}
-    for topic, messages in topics.items():
-        kind = kind_of(messages.channel)
-        if kind not in ("transform", "pose"):
-            continue
-        rows = []
-        broken: list[Issue] = []
-        for row, data in messages.data.items():
-            name, log_ns = recordings[int(messages.file[row])].name, int(messages.log_ns[row])
-            try:
-                each = said(name, read_transforms, messages.channel, data)
-            except MediaError as error:
-                broken.append(error.issue)
-                continue
-            rows += [(t, clock.moment_us(t.stamp_ns, log_ns)) for t in each]
-        issues += [replace(broken[0], count=len(broken))] if broken else []
-        if kind == "transform":
-            transforms += rows
-        elif rows:
-            odometry[topic] = rows
-    return find_motion(transforms, odometry)
 
 
 def _intrinsics(

@@ -42,7 +42,7 @@ function body() {
     query: query(),
     n: Number(value("choose-n")),
     quotas: value("quotas").split(/[;,\n]/).map((quota) => quota.trim()).filter(Boolean),
-    near_duplicate: byId("near").checked ? Number(value("near-value")) : null,
+    near_duplicate: byId("near").checked ? Number(value("near-value")) || "auto" : null,
     exclude: [...byId("exclude").selectedOptions].map((option) => option.value),
     name: value("choose-name"),
   };
@@ -53,7 +53,9 @@ function body() {
 function report({ report: said, selection }, asked) {
   const lines = [`Chose ${plural(selection.items.length, "clip")} of ${plural(said.matching, "match", "matches")}`];
   if (said.excluded) lines.push(`${plural(said.excluded, "clip")} left out: in an earlier selection`);
-  if (said.near_duplicates) lines.push(`${plural(said.near_duplicates, "near-duplicate")} left out`);
+  if (said.near_duplicates) {
+    lines.push(`${plural(said.near_duplicates, "near-duplicate")} left out (a cosine of ${said.near_cosine} or more)`);
+  }
   if (selection.items.length < asked.n) {
     lines.push(`Fewer than the ${asked.n} asked for. Clips that overlap are not chosen together; to get more, `
       + "let near-duplicates in, loosen quotas, or widen the query.");

@@ -7,7 +7,7 @@ import { refreshCard } from "./card_state.js";
 import { onBasket } from "./basket_items.js";
 import { toggleMark } from "./marks.js";
 import { stopPreview } from "./preview.js";
-import { getResults, load, onResults } from "./results.js";
+import { getResults, load, loadMore, onResults, whatFollows } from "./results.js";
 import { getState, onState, setState } from "./state.js";
 
 const SKELETONS = 8;
@@ -30,7 +30,7 @@ function sub(results) {
   if (results.status === "loading") return "searching…";
   if (results.status === "error") return "";
   const took = results.tookMs === null ? "" : ` in ${milliseconds(results.tookMs)}`;
-  return `${plural(results.hits.length, "interval")}${took}`;
+  return `${plural(results.hits.length, getState().each ? "clip" : "interval")}${took}`;
 }
 
 function button(words, act, kind = "") {
@@ -63,6 +63,7 @@ const skeleton = () => el("div", { class: "card skeleton", "aria-hidden": "true"
 
 function show(results) {
   stopPreview();
+  byId("each-clip").setAttribute("aria-pressed", String(Boolean(getState().each)));
   byId("results-title").textContent = heading(results);
   byId("results-sub").textContent = sub(results);
   grid().setAttribute("aria-busy", String(results.status === "loading"));
@@ -73,7 +74,20 @@ function show(results) {
     return undefined;
   }
   grid().classList.remove("stale");
-  return replace(grid(), results.hits.length ? results.hits.map(makeCard) : empty());
+  if (!results.hits.length) return replace(grid(), empty());
+  return replace(grid(), results.hits.map(makeCard), end());
+}
+
+function end() {
+  const ways = { more: ["Show more", more], each: ["Show each clip", () => setState({ each: "1" })] }[whatFollows()];
+  return ways ? el("div", { class: "more-hits" }, button(...ways)) : null;
+}
+
+/** The focus goes to the first hit that is new. */
+async function more() {
+  const shown = getResults().hits.length;
+  await loadMore();
+  links()[shown]?.focus();
 }
 
 function refresh() {
@@ -116,6 +130,7 @@ export function startGrid(info) {
   filterHint = info.clips
     ? "Try other words, or one of the examples above."
     : "This index is empty. Mine some logs into it: sceneminer mine ROOT --out INDEX";
+  byId("each-clip").addEventListener("click", () => setState({ each: getState().each ? "" : "1" }));
   onResults(show);
   onBasket(refresh);
   onState((_, changed) => (changed.has("up") || changed.has("down")) && refresh());

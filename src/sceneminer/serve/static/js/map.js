@@ -77,8 +77,10 @@ async function chooseColumn(name) {
   column = name;
   const values = name === "density" ? null
     : new Uint8Array(await getBytes(`/api/map/values?column=${encodeURIComponent(name)}`));
-  if (values && values.length === map.points) map.drawn.setValues(values);
-  draw();
+  // Clips were mined or deleted since the map was drawn: draw it anew.
+  if (values && values.length !== map.points) return start();
+  if (values) map.drawn.setValues(values);
+  return draw();
 }
 
 function said(text, retry = false) {
@@ -94,6 +96,7 @@ async function start() {
     map = await getJson("/api/map");
     if (!map.points) return said("The map is empty: no clip has been mined yet.");
     const points = new Float32Array(await getBytes("/api/map/points"));
+    map.points = points.length / 2;
     map.drawn = pointsOn(byId("map-points"), points, new Uint8Array(map.points).fill(255));
     byId("map-note").textContent = [`${plural(map.points, "clip")}.`, map.drawn.words].filter(Boolean).join(" ");
     said("");

@@ -1,6 +1,6 @@
 // What is looked at lives in the address, after '#': a link shows the same, back and forward work.
 
-const TEXTS = ["text", "where", "view", "clip", "by", "lasso", "image"];
+const TEXTS = ["text", "where", "view", "clip", "by", "lasso", "image", "each"];
 const LISTS = ["like", "unlike", "up", "down"];
 export const MAX_MARKS = 200;
 
