@@ -447,6 +447,13 @@ def test_a_wrong_root_says_what_was_expected(tmp_path):
         open_logs(tmp_path / "nowhere")
 
 
+def test_a_root_above_a_data_set_names_it(tmp_path):
+    root = make_nuscenes_tree(tmp_path / "downloads")
+    with pytest.raises(DataError, match="frame rate") as caught:
+        open_logs(tmp_path / "downloads")
+    assert f"open a data set in it by itself: {root}" in str(caught.value)
+
+
 def test_each_adapter_refuses_a_root_that_is_none_of_its(case, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError):

@@ -58,6 +58,7 @@ def search(
     if save_query is not None:
         write_query(asked, save_query)
     _print_hits(hits, format_, score="score")
+    _say_unknown(opened, hits, asked.where)
 
 
 def hardest(
@@ -71,7 +72,9 @@ def hardest(
     from sceneminer.index.where import RISK_RULE
 
     opened = open_index(index)
-    _print_hits(hardest_hits(opened, where=where, top=top, merge=merge), format_, score="hardness")
+    hits = hardest_hits(opened, where=where, top=top, merge=merge)
+    _print_hits(hits, format_, score="hardness")
+    _say_unknown(opened, hits, f"hardness >= 0 and ({where})" if where else "hardness >= 0")
     if format_ == "table":
         weights = ", ".join(f"{name} {weight:g}" for name, weight in WEIGHTS.items())
         typer.echo(
@@ -243,3 +246,12 @@ def _print_hits(hits: Sequence["Hit"], format_: str, *, score: str) -> None:
     from sceneminer.export.hit_table import print_hits
 
     print_hits(hits, score=score)
+
+
+def _say_unknown(index: "Index", hits: Sequence["Hit"], where: str | None) -> None:
+    """Where nothing was found because nothing is known of it; null never matches."""
+    from sceneminer.index.where_unknown import known_of_no_clip
+
+    unknown = () if hits or where is None else known_of_no_clip(index, where)
+    if unknown:
+        typer.echo(f"known of no clip in this index, so that nothing matches: {', '.join(unknown)}", err=True)

@@ -26,7 +26,7 @@ def open_logs(root: Path | str, options: OpenOptions | None = None, *, adapter: 
     path = Path(root).expanduser()
     if not path.exists():
         raise DataError(f"expected a folder or file of recordings at {path}, found nothing there")
-    found = _only_cameras(_unique(_adapter(path, adapter).open_logs(path, options)), options.cameras)
+    found = _only_cameras(_unique(_open(path, options, adapter)), options.cameras)
     _require_names(found, options.logs)
     return replace(found, logs=tuple(_with_pose_gaps(log) for log in found.logs))
 
@@ -50,6 +50,23 @@ def open_log(
         raise DataError(f"expected one log, found none that can be used ({why or 'none at all'})")
     wanted = "one log" if name_or_id is None else f"one log called {name_or_id}"
     raise DataError(f"expected {wanted}, found {len(found.logs)}: {_listing([log.log_id for log in found.logs])}")
+
+
+def _open(path: Path, options: OpenOptions, adapter: str | None) -> LogSet:
+    """By the adapter; where that fails on a folder above a data set's own, the message names that."""
+    try:
+        return _adapter(path, adapter).open_logs(path, options)
+    except DataError as error:
+        inner = _data_sets_in(path) if adapter is None and path.is_dir() else []
+        if not inner:
+            raise
+        raise DataError(f"{error}\nopen a data set in it by itself: {_listing(inner)}") from error
+
+
+def _data_sets_in(path: Path) -> list[str]:
+    """Folders right below that are nuScenes' or Argoverse's."""
+    folders = sorted(child for child in path.iterdir() if child.is_dir() and not child.name.startswith("."))
+    return [str(child) for child in folders if any(module.detect(child) for module in (nuscenes, argoverse2))]
 
 
 def _adapter(path: Path, name: str | None) -> ModuleType:

@@ -133,7 +133,11 @@ def _values(old: FingerprintValue | None, new: FingerprintValue | None) -> list[
 def _space(old: SceneModel, new: SceneModel) -> Check:
     same = old.tower.space == new.tower.space
     said = "" if same else f"text encoder was {old.tower.space}, is {new.tower.space}"
-    return Check("text space", "hash", old.tower.space[-12:], new.tower.space[-12:], said)
+    return Check("text space", "hash", _digest(old), _digest(new), said)
+
+
+def _digest(model: SceneModel) -> str:
+    return model.tower.space.rpartition(":")[2][:12]
 
 
 def _computed(old: SceneModel, new: SceneModel, kept: list[str]) -> Check:
