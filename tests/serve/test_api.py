@@ -46,6 +46,12 @@ def test_a_search_is_that_of_the_python_api(client, town):
     assert hardest["query"] is None and hardest["hits"]
 
 
+def test_nothing_found_says_what_is_known_of_no_clip(client):
+    told = client.post("/api/search", json={"where": "tag.rain >= 0 and risk_camera_x_m > 1"}).json()
+    assert told["hits"] == [] and told["unknown"] == ["risk_camera_x_m"]
+    assert client.post("/api/search", json={"where": "risk > 2"}).json()["unknown"] == []
+
+
 def test_facets_count_what_a_filter_lets_through(client, town):
     told = client.post("/api/facets", json={}).json()
     assert (told["clips"], told["logs"]) == (town.store.rows("clips"), 2)

@@ -23,11 +23,7 @@ app = typer.Typer(
 index_app = typer.Typer(help="Look at and keep an index.", no_args_is_help=True)
 app.add_typer(index_app, name="index")
 app.add_typer(bench_app, name="bench")
-app.command()(verify)
 app.add_typer(heads_app, name="heads")
-
-for command in (find.search, find.hardest, find.select, find.replay, find.export, find.serve):
-    app.command()(command)
 
 IndexPath = find.IndexPath
 Format = find.Format
@@ -251,6 +247,11 @@ def _microseconds(text: str, option: str) -> int:
     if not 0 < seconds < 1e6:
         raise typer.BadParameter(f"expected a positive number of seconds, found {text!r}", param_hint=option)
     return round(seconds * 1e6)
+
+
+# After those above, so that help lists commands in the order of a first day.
+for command in (find.search, find.hardest, find.select, find.replay, find.export, find.serve, verify):
+    app.command()(command)
 
 
 def main() -> None:

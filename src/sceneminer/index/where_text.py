@@ -10,6 +10,8 @@ from sceneminer.index.where_tree import condition_tree
 
 MAX_TEXT = 1000
 MAX_PARTS = 16
+_STRAIGHT = str.maketrans(dict.fromkeys("“”„‟", '"'))
+"""Phones and word processors set quotes of their own."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ def parse_text(text: str) -> TextQuery:
         text.encode()
     except UnicodeEncodeError as error:
         raise QueryError(f"expected text in UTF-8, found {text!r}") from error
+    text = text.translate(_STRAIGHT)
     if '"' not in text:
         return TextQuery((text.strip(),), Part(0))
     try:

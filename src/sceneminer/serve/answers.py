@@ -85,6 +85,8 @@ class Hits(Answer):
     hits: list[HitTold]
     query: dict[str, Any] | None
     """As it can be saved, and asked again."""
+    unknown: list[str]
+    """Where nothing was found: what the filter names and the index knows of no clip; null never matches."""
     took_ms: float
 
 

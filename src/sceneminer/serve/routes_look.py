@@ -21,6 +21,7 @@ from sceneminer.index.preview import preview_hits, preview_relevance
 from sceneminer.index.query import Query, make_query, query_of
 from sceneminer.index.resolve import resolve
 from sceneminer.index.search import hardest, run_query
+from sceneminer.index.where_unknown import known_of_no_clip
 from sceneminer.serve import answers, answers_clip, bodies
 from sceneminer.serve.clips import clip_json, hit_json, plain, rows_of
 from sceneminer.serve.info import info_json, log_row
@@ -48,7 +49,12 @@ def search_routes(state: State) -> APIRouter:
             hits = hardest(index, top=body.top, merge=body.merge) if "hardness" in index.manifest else ()
         else:
             hits = run_query(index, query, top=body.top, merge=body.merge, encode_text=state.encode)
-        told = {"query": query.as_json() if query else None, "hits": [hit_json(hit) for hit in hits]}
+        where = query.where if query and not hits else None
+        told = {
+            "query": query.as_json() if query else None,
+            "hits": [hit_json(hit) for hit in hits],
+            "unknown": list(known_of_no_clip(index, where)) if where else [],
+        }
         return told | {"took_ms": round(1000 * (time.perf_counter() - begun), 1)}
 
     @router.post("/facets", **described(answers.FacetsTold))

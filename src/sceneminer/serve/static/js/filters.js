@@ -88,9 +88,12 @@ function showFacets(facets, sliders) {
   for (const { column, slider } of sliders) slider.spread(facets?.histograms[column] ?? []);
 }
 
+/** Without the list of all names there are: it is told beside the hits, where there is room. */
+const brief = (message) => message.split(/[;,.]? expected one of /)[0];
+
 function showResults(results, sliders) {
   const wrong = results.status === "error" && [400, 422].includes(results.error.status) && getState().where;
-  byId("where-error").textContent = wrong ? results.error.message : "";
+  byId("where-error").textContent = wrong ? brief(results.error.message) : "";
   byId("where").setAttribute("aria-invalid", String(Boolean(wrong)));
   if (results.status !== "ready") return;
   for (const { column, slider } of sliders) slider.histogram(results.hits.map((hit) => hit.parts[column]));

@@ -37,14 +37,16 @@ function button(words, act, kind = "") {
   return el("button", { type: "button", class: `button ${kind}`, on: { click: act } }, words);
 }
 
-function empty() {
+function empty({ note }) {
   const { where, lasso } = getState();
   const ways = [];
   if (lasso) ways.push(button("Clear the lasso", () => setState({ lasso: "" }), "primary"));
   if (where) ways.push(button("Clear the filter", () => setState({ where: "" }), "primary"));
   ways.push(button("Show the hardest clips", () =>
     setState({ text: "", where: "", like: [], unlike: [], by: "", lasso: "", image: "" })));
-  const said = lasso ? "No clip lies inside the lasso. Draw a wider one around some points."
+  const unknown = note?.unknown ?? [];
+  const said = unknown.length ? `Nothing can match: of no clip in this index is known ${unknown.join(", ")}.`
+    : lasso ? "No clip lies inside the lasso. Draw a wider one around some points."
     : where ? "No clip meets the whole filter. Take a condition away, or widen a slider." : filterHint;
   return el("div", { class: "state" }, el("h2", {}, "Nothing found"), el("p", {}, said),
     el("div", { class: "row" }, ways));
@@ -74,7 +76,7 @@ function show(results) {
     return undefined;
   }
   grid().classList.remove("stale");
-  if (!results.hits.length) return replace(grid(), empty());
+  if (!results.hits.length) return replace(grid(), empty(results));
   return replace(grid(), results.hits.map(makeCard), end());
 }
 
