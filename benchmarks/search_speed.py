@@ -170,9 +170,9 @@ def page(clips: int, rows: dict[str, list[Row]], *, build_s: float | None, load_
         f"# Search among {clips:,} clips",
         "",
         f"`python benchmarks/search_speed.py --clips {clips}` at commit {git_commit()}, {datetime.now(UTC).date()}, "
-        f"{machine()}. 256-dimensional embeddings, IVF with scalar quantisation, {ROWS_A_PARTITION} clips a partition, "
-        f"{PROBES} partitions looked into, {REFINE} times the rows asked for measured anew; ordered indexes on the "
-        f"columns that filters ask for.{built} Holding the clips in memory, as `sceneminer serve` does, took "
+        f"{machine()}, fixed seeds. 256-dimensional embeddings, IVF with scalar quantisation, {ROWS_A_PARTITION} clips "
+        f"a partition, {PROBES} partitions looked into, {REFINE} times the rows asked for measured anew; "
+        f"ordered indexes on the columns that filters ask for.{built} Holding the clips in memory, as `sceneminer serve` does, took "
         f"{load_s:.1f} s. Encoding a text is not in it. *Vector search* gives 40 ids and scores; *search* is the whole "
         "call: 10 intervals, merged, with all parts of their scores.",
         "",

@@ -120,8 +120,9 @@ def page(args: argparse.Namespace, alone: list[float], rounds: list[tuple[list[f
         f"# {args.requests} searches at once on {args.clips:,} clips",
         "",
         f"`python benchmarks/serve_load.py --clips {args.clips} --requests {args.requests}` at commit {git_commit()}, "
-        f"{datetime.now(UTC).date()}, {machine()}: server and asking program share it. Each request has a text "
-        "of its own, which is encoded, and one of four filters; an answer counts if it has status 200 and 20 hits.",
+        f"{datetime.now(UTC).date()}, {machine()}, fixed seeds: server and asking program share it. Each request "
+        "has a text of its own, which is encoded, and one of four filters; "
+        "an answer counts if it has status 200 and 20 hits.",
         "",
         f"Of {ROUNDS * args.requests} requests **{lost} were lost**.",
         "",

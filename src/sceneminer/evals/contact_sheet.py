@@ -1,6 +1,6 @@
 """Pictures of a written town, for people to look at: random frames, one whole clip, one sweep over the map.
 
-``python -m sceneminer.evals.contact_sheet TOWN... --index INDEX --out docs/images`` makes ``frames.jpg`` (24 random
+``python -m sceneminer.evals.contact_sheet TOWN... --index INDEX --out out/pictures`` makes ``frames.jpg`` (24 random
 frames of all roots), ``clip.png`` (the hardest risky clip of an index: six cameras with boxes, bird's-eye view, risk)
 and ``lidar.png`` (one sweep by class over the map, with boxes).
 """
@@ -107,14 +107,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("roots", nargs="+", type=Path)
     parser.add_argument("--index", type=Path, required=True)
-    parser.add_argument("--out", type=Path, default=Path("docs/images"))
+    parser.add_argument("--out", type=Path, default=Path("out/pictures"))
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
     logs = tuple(log for root in asked.roots for log in open_logs(root).logs)
     draw_frames(logs, asked.out / "frames.jpg")
-    draw_sweep(
-        next(log for log in logs if any(s.modality == "lidar" for s in log.series.values())), asked.out / "lidar.png"
-    )
+    draw_sweep(_with_lidar(logs), asked.out / "lidar.png")
     index = open_index(asked.index)
     draw_clip(index, hardest(index, where="risk_tracks > 0.3", top=1)[0].best_clip_id, asked.out / "clip.png")
 
