@@ -173,8 +173,8 @@ def page(clips: int, rows: dict[str, list[Row]], *, build_s: float | None, load_
         f"{machine()}, fixed seeds. 256-dimensional embeddings, IVF with scalar quantisation, {ROWS_A_PARTITION} clips "
         f"a partition, {PROBES} partitions looked into, {REFINE} times the rows asked for measured anew; "
         f"ordered indexes on the columns that filters ask for.{built} Holding the clips in memory, as `sceneminer "
-        f"serve` does, took {load_s:.1f} s. Encoding a text is not in it. *Vector search* gives 40 ids and scores; "
-        "*search* is the whole call: 10 intervals, merged, with all parts of their scores.",
+        f"serve` does, took {load_s:.1f} s. Encoding a text is not in it. *Vector search* gives 40 ids "
+        "and scores; *search* is the whole call: 10 intervals, merged, with all parts of their scores.",
         "",
         "| clips are | filter keeps | recall@10 | vector search, p50 ms | p95 | p99 | search, p50 ms | p95 | p99 |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
