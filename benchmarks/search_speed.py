@@ -31,8 +31,6 @@ WIDTH, LOGS_A_PLACE, QUERIES = 256, 3000, 200
 FILTERS = {"none": None, "50 %": "risk > 0.5", "1 %": "risk > 0.99", "0.1 %": "risk > 0.999"}
 ANOTHER = {"50 %": "risk > 0.5{:04d}", "1 %": "risk > 0.99{:04d}", "0.1 %": "risk > 0.999{:04d}"}
 """The same, but never twice the same."""
-
-
 GOAL_MS, GOAL_RECALL = 10.0, 0.95
 
 
