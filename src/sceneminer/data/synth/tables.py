@@ -67,7 +67,6 @@ CATEGORIES: tuple[tuple[str, str], ...] = (
     ("vehicle.ego", "The recording vehicle itself."),
 )
 """(name, description); the position is the lidarseg index."""
-CATEGORY_INDEX = {name: index for index, (name, _) in enumerate(CATEGORIES)}
 
 ATTRIBUTES: tuple[tuple[str, str], ...] = (
     ("vehicle.moving", "It moves."),

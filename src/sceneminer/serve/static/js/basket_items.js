@@ -3,7 +3,7 @@
 import { keep, kept } from "./kept.js";
 import { say } from "./say.js";
 
-export const MAX_ITEMS = 2000;
+const MAX_ITEMS = 2000;
 let name = "basket";
 let items = [];
 const listeners = [];

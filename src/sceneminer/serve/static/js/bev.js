@@ -38,13 +38,13 @@ export function prepare(scene) {
 }
 
 /** Canvas from world: metres to pixels, ego's heading up, ego at (cx, cy). */
-export function canvasFromWorld([x0, y0, yaw], { scale, cx, cy }) {
+function canvasFromWorld([x0, y0, yaw], { scale, cx, cy }) {
   const [c, s] = [Math.cos(yaw), Math.sin(yaw)];
   const [a, b, cc, d] = [scale * s, -scale * c, -scale * c, -scale * s];
   return [a, b, cc, d, cx - a * x0 - cc * y0, cy - b * x0 - d * y0];
 }
 
-export const project = ([a, b, c, d, e, f], x, y) => [a * x + c * y + e, b * x + d * y + f];
+const project = ([a, b, c, d, e, f], x, y) => [a * x + c * y + e, b * x + d * y + f];
 
 function drawMap(context, ready, pixel) {
   for (const { name, paths } of ready.areas) {

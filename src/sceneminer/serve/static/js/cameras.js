@@ -8,7 +8,7 @@ const AT_ONCE = 6;
 const PLACES = ["front_left", "front", "front_right", "back_left", "back", "back_right"];
 
 /** As one looks around: front row, then back row; what is called otherwise follows by name. */
-export function inOrder(cameras) {
+function inOrder(cameras) {
   const place = (camera) => {
     const name = camera.name.toLowerCase().replace(/^cam(era)?[_-]?/, "").replace(/^ring_/, "").replace("_center", "");
     const at = PLACES.indexOf(name.replace("rear", "back"));

@@ -11,7 +11,7 @@ import { getState, hashOf } from "./state.js";
 import { thumb } from "./thumb.js";
 
 /** Why a hit is risky, in words: pedestrian, time to collision 0.8 s. */
-export function reason(parts) {
+function reason(parts) {
   if (!((parts.risk ?? 0) >= NOTHING_NEAR)) return "";
   const said = [];
   if (parts.risk_category) said.push(words(parts.risk_category));

@@ -11,7 +11,7 @@ export function openPanel(id) {
   for (const act of opened) act(id);
 }
 
-export const closePanel = (id) => byId(id).open && byId(id).close();
+const closePanel = (id) => byId(id).open && byId(id).close();
 
 /** Call `act(id)` when a panel opens. */
 export function onPanel(act) {

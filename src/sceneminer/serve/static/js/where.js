@@ -1,6 +1,6 @@
 // The filter is one text; chips and sliders are views of its conditions, joined by 'and'.
 
-export const HAS_TAG = 0.5;
+const HAS_TAG = 0.5;
 const NAME = String.raw`[A-Za-z_][\w.]*`;
 const TAG = /^tag\.(\w+)\s*(>=?|<=?)\s*(\d*\.?\d+)$/i;
 const RANGE = new RegExp(String.raw`^(${NAME})\s*(>=|<=)\s*(-?\d*\.?\d+)$`, "i");
@@ -35,7 +35,7 @@ export function conditions(text) {
 const isOneOf = (text) => conditions(text).length === 1 && /\sor\s/i.test(text.replace(/'[^']*'|\([^()]*\)/g, ""));
 
 /** Put together again; what 'or' joins is set in parentheses beside others. */
-export function joined(parts) {
+function joined(parts) {
   const kept = parts.map((part) => part.trim()).filter(Boolean);
   return kept.length < 2 ? kept.join("") : kept.map((part) => (isOneOf(part) ? `(${part})` : part)).join(" and ");
 }

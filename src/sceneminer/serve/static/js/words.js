@@ -19,7 +19,7 @@ const isANumber = (name) => name.startsWith("measure.") || /_(m|mps|rad|mps2|s)$
 const ALONE = new Set(["accelerating", "braking"]);
 
 /** A condition with this word, of an agent of this category ('' for any). */
-export function conditionOf(kind, name, category) {
+function conditionOf(kind, name, category) {
   const of = category ? `agent.category == ${quoted(category)} and ` : "";
   if (kind === "flags") return of + name;
   if (kind === "numbers") return of + (COLUMN_CONDITIONS[name] ?? `${name} > 0`);
