@@ -14,7 +14,7 @@ from sceneminer.index.hits import AT, KEYS, Hit, intervals, shown
 from sceneminer.index.label_set import LabelSet
 from sceneminer.index.resolve import Resolved
 from sceneminer.index.schema import TOKEN_WIDTH
-from sceneminer.index.search import Index, stream_of, stride_us
+from sceneminer.index.search import Index, let_through, stream_of, stride_us
 from sceneminer.index.streams import iter_streams
 from sceneminer.model.added import AddedHead
 from sceneminer.model.fit import fit_head
@@ -61,11 +61,10 @@ def preview_hits(
     index: Index, preview: Preview, resolved: Resolved, *, top: int, merge: bool = True
 ) -> tuple[Hit, ...]:
     """The ``top`` intervals of highest relevance among the clips that a filter lets through; see ``hits.intervals``."""
-    snapshot = resolved.snapshot or index.store.snapshot("clips")
+    snapshot, positions = let_through(index, resolved)
     ids = np.array(snapshot.read(["clip_id"])["clip_id"].to_pylist(), dtype=object)
     value = dict(zip(preview.clip_ids, preview.relevance.tolist(), strict=True))
     relevance = np.array([value.get(clip, np.nan) for clip in ids], float)
-    positions = resolved.positions if resolved.positions is not None else snapshot.matching(resolved.sql or "true")
     positions = positions[np.isfinite(relevance[positions])]
     order = positions[np.lexsort((ids[positions].astype(str), -relevance[positions]))]
 

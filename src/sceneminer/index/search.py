@@ -68,8 +68,8 @@ def search(
     ``text`` may join quoted texts: ``"a bus" and not "rain"``. ``image`` is a file, its bytes, or an example made of
     it; ``like`` and ``unlike`` are ids of clips. By filter alone, clips whose hardness is null are found too, last and
     with score None. ``top`` counts intervals after merging; without ``merge`` each clip is a hit of its own.
-    ``encode_text`` defaults to the text tower named in the
-    index. QueryError for a query that is empty, too long, names an unknown clip or filters on what is not allowed.
+    ``encode_text`` defaults to the text tower named in the index. QueryError for a query that is empty, too long,
+    names an unknown clip or filters on what is not allowed.
     """
     if isinstance(image, Path | str | bytes):
         image = index.encoders.image(Path(image) if isinstance(image, str) else image)

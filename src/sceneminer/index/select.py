@@ -18,7 +18,7 @@ from sceneminer.index.near_duplicates import near_duplicates
 from sceneminer.index.query import Query
 from sceneminer.index.quota import FLAGS, HAS_TAG, PLACES, Quota, parse_quotas
 from sceneminer.index.resolve import resolve
-from sceneminer.index.search import Index, rank_query
+from sceneminer.index.search import Index, let_through, rank_query
 from sceneminer.index.selection import Selected, Selection
 from sceneminer.index.snapshot import Snapshot
 from sceneminer.index.vectors import unit_matrix
@@ -140,11 +140,7 @@ class _Candidates:
     def __init__(self, index: Index, query: Query | None, encode_text: Callable[..., Any] | None):
         self.index = index
         resolved = resolve(index.store, query.where if query else None, added=filter_names(index.store))
-        self.snapshot: Snapshot = resolved.snapshot or index.store.snapshot("clips")
-        if resolved.positions is not None:
-            self.positions = resolved.positions
-        else:
-            self.positions = self.snapshot.matching(resolved.sql or "true")
+        self.snapshot, self.positions = let_through(index, resolved)
         keys = ["clip_id", "log_id", "start_us", "end_us", "hardness", *PLACES.values()]
         rows = self.snapshot.take(self.positions, list(dict.fromkeys(keys)))
         # Texts stay in Arrow, as numbers where they repeat: there may be ten million of them.
